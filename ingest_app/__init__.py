@@ -1,0 +1,48 @@
+"""A durable front door to a rate-limited API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flask import Flask
+
+from ingest_app.clock import SystemClock
+from ingest_app.database import Database, engine_options, parse_url
+from ingest_app.dispatcher import Dispatcher
+from ingest_app.environment import read_environment
+from ingest_app.extensions import db, migrate
+from ingest_app.migrating import migrate as migrate_database
+from ingest_app.runtime import Runtime
+from ingest_app.settings import Settings, load_settings
+from ingest_app.web import register_web
+
+
+def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
+    """The application, its database created and migrated; no thread runs yet.
+
+    overrides: settings by name that come before environment and file. Raises SettingsError,
+        MigrationError or DatabaseError.
+    """
+    given = {**read_environment(), **(overrides or {})}
+    app = Flask(__name__, instance_path=given.get("instance_path"))
+    settings = load_settings(Path(app.instance_path), given)
+    runtime = Runtime(settings, _open_database(app, settings), SystemClock())
+    runtime.attach(app)
+    if settings.dispatch:
+        Dispatcher(runtime).attach(app)
+    register_web(app)
+    return app
+
+
+def _open_database(app: Flask, settings: Settings) -> Database:
+    url = parse_url(settings.database_url)
+    Path(str(url.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options()
+    db.init_app(app)
+    migrate.init_app(app)
+    with app.app_context():
+        database = Database(db.engine)
+    migrate_database(database)
+    return database

@@ -1,0 +1,89 @@
+"""The database as the queue sees it: transactions, and errors of ours instead of the driver's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from ingest_app import sqlite
+from ingest_app.errors import DatabaseBusy, SettingsError
+
+
+def parse_url(url: str) -> URL:
+    """The database's address, checked (SettingsError)."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(f"database_url is not a database address: {error}") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise SettingsError("database_url: only sqlite:///<file> is supported so far.")
+    if parsed.database in (None, "", ":memory:"):
+        raise SettingsError(
+            "database_url must name a file: what is in memory is lost at a restart."
+        )
+    return parsed
+
+
+def engine_options() -> dict[str, Any]:
+    """Arguments of `create_engine` that this package relies on."""
+    return sqlite.engine_options()
+
+
+array_elements = sqlite.array_elements
+
+
+class Database:
+    """One database file and the two kinds of transaction on it.
+
+    Both raise DatabaseBusy, DatabaseFull or DatabaseUnavailable for faults of the database, with
+    the driver's error as their cause; nothing of a transaction that raises is kept.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Take the engine over; to be called before its first connection."""
+        sqlite.configure(engine)
+        self.engine = engine
+        self._reading_engine = engine.execution_options(read_only=True)
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot; writers go on beside it."""
+        with _our_errors(), self._reading_engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that holds the write lock from its start; on disk when it has ended."""
+        with _our_errors(), self._turn(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        # SQLite's own waiting sleeps and retries; a lock lets this process's writers
+        # follow each other at once.
+        if not self._writing.acquire(timeout=sqlite.BUSY_SECONDS):
+            raise DatabaseBusy("The database is busy; try again.")
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise DatabaseBusy("All connections to the database are in use; try again.") from error
+    except DBAPIError as error:
+        ours = sqlite.translate(error.orig)
+        if ours is None:
+            raise
+        raise ours(f"The database cannot do this now: {error.orig}.") from error

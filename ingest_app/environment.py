@@ -1,0 +1,31 @@
+"""Settings from the environment: `INGEST_` and the setting's name, `__` before a nested key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Config
+
+from ingest_app.settings import SETTING_NAMES
+
+_log = logging.getLogger(__name__)
+
+
+def read_environment() -> dict[str, Any]:
+    """All settings that the environment sets, by name; numbers and the like are read as JSON."""
+    config = Config("")
+    config.from_prefixed_env("INGEST")
+    given = _lower_keys(config)
+    for name in sorted(given.keys() - SETTING_NAMES):
+        # Not an error: Kubernetes sets INGEST_PORT and the like for a service called "ingest".
+        _log.warning("setting_ignored name=INGEST_%s: there is no such setting", name.upper())
+    return {name: value for name, value in given.items() if name in SETTING_NAMES}
+
+
+def _lower_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key.lower(): _lower_keys(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+    }

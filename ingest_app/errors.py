@@ -1,0 +1,66 @@
+"""Every error of the service, one sentence each; the facts are attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class IngestError(Exception):
+    """Base of all errors this package raises on purpose."""
+
+
+class SettingsError(IngestError):
+    """A setting has a value the service cannot run with."""
+
+
+class UnknownIngestion(IngestError):
+    """No ingestion has this id."""
+
+    def __init__(self, ingestion_id: str) -> None:
+        super().__init__("There is no ingestion with this id.")
+        self.ingestion_id = ingestion_id
+
+
+class UnknownSource(IngestError):
+    """No source is configured under this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"There is no such source; the known ones are: {', '.join(known)}.")
+        self.name = name
+        self.known = tuple(known)
+
+
+class StaleClaim(IngestError):
+    """The batch was given to another worker, so this one may not settle it."""
+
+    def __init__(self, batch_id: int) -> None:
+        super().__init__(f"Batch {batch_id} is no longer held by this claim.")
+        self.batch_id = batch_id
+
+
+class DatabaseError(IngestError):
+    """The database could not do what was asked; nothing of it was kept."""
+
+    retry_after_seconds = 5
+
+
+class DatabaseBusy(DatabaseError):
+    """Another process held the write lock for longer than the time to wait for it."""
+
+    retry_after_seconds = 1
+
+
+class DatabaseFull(DatabaseError):
+    """The disk under the database is full."""
+
+    retry_after_seconds = 30
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be opened, read or written."""
+
+    retry_after_seconds = 10
+
+
+class MigrationError(IngestError):
+    """The schema of the database cannot be brought to the one this code needs."""

@@ -1,0 +1,184 @@
+"""The batches this process is working on: call the source in time for the slot, then settle."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ingest_app.clock import Moment
+from ingest_app.errors import DatabaseError, StaleClaim
+from ingest_app.events import emit
+from ingest_app.items import FetchedRecord
+from ingest_app.queue import retrying
+from ingest_app.queue.claim import Claim, hold_slot
+from ingest_app.queue.recover import renew_leases
+from ingest_app.queue.settle import complete_batch, fail_batch, release_batch, retry_batch
+from ingest_app.runtime import Runtime
+from ingest_app.settings import SourceSettings
+from ingest_app.sources import Source
+
+_MOST_SLOT_MOVES = 8
+_FAULT_SECONDS = 1.0
+"""How long to wait before settling again when the database could not record the outcome."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Work:
+    claim: Claim
+    called: Moment | None = None
+
+
+class InFlight:
+    """The claimed batches of one source in this process, a thread each.
+
+    How many there can be is decided by the claims.
+    """
+
+    def __init__(
+        self, runtime: Runtime, settings: SourceSettings, source: Source, on_end: Callable[[], None]
+    ) -> None:
+        """`on_end` is called whenever a batch has left."""
+        self._runtime = runtime
+        self._settings = settings
+        self._source = source
+        self._on_end = on_end
+        self._works: dict[int, _Work] = {}
+        self._changed = threading.Condition()
+        self._abandoned = threading.Event()
+
+    def begin(self, claim: Claim) -> None:
+        """Carry the batch out in a thread of its own."""
+        work = _Work(claim)
+        with self._changed:
+            self._works[claim.dispatch_id] = work
+        thread = threading.Thread(
+            target=self._run, args=(work,), name=f"batch-{claim.batch_id}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads: let another process have it
+            self._leave(work)
+            self._release(work, "The worker could not start a thread.")
+
+    def renew(self) -> None:
+        """The heartbeat of all batches in flight."""
+        claims = [work.claim for work in self._held()]
+        if claims:
+            renew_leases(self._runtime.database, claims, self._settings, clock=self._runtime.clock)
+
+    def finish(self, deadline: float) -> None:
+        """Wait for all until `deadline` (of `time.monotonic`), then hand back what is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._works, max(0.0, deadline - time.monotonic()))
+        self._abandoned.set()
+        for work in self._held():
+            self._release(work, "The worker was stopped before the call ended.")
+
+    def _held(self) -> Sequence[_Work]:
+        with self._changed:
+            return list(self._works.values())
+
+    def _leave(self, work: _Work) -> None:
+        with self._changed:
+            self._works.pop(work.claim.dispatch_id, None)
+            self._changed.notify_all()
+
+    def _run(self, work: _Work) -> None:
+        try:
+            self._carry_out(work)
+        except StaleClaim:
+            emit(_log, "claim_lost", level=logging.WARNING, **_facts(work.claim))
+        except Exception:
+            _log.exception("batch_crashed batch_id=%s", work.claim.batch_id)
+        finally:
+            self._leave(work)
+            self._on_end()
+
+    def _carry_out(self, work: _Work) -> None:
+        if not self._get_in_time(work):
+            self._release(work, "The call would have been too late for its slot.")
+            return
+        try:
+            fetched = self._source.fetch(work.claim.ids)
+            _check_complete(work.claim, fetched)
+        except Exception as error:  # whatever a source raises is a failed attempt
+            _log.debug("fetch_failed", exc_info=True)
+            self._settle_failure(work, f"{type(error).__name__}: {error}")
+        else:
+            self._settle(work, "completed", partial(complete_batch, fetched=fetched))
+
+    def _get_in_time(self, work: _Work) -> bool:
+        # The check is the last thing before the call, so that the slot is measured where
+        # the call is made.
+        for _ in range(_MOST_SLOT_MOVES):
+            work.called = self._runtime.clock.read()
+            if not work.claim.is_late(work.called):
+                return True
+            try:
+                work.claim = hold_slot(
+                    self._runtime.database, work.claim, clock=self._runtime.clock
+                )
+            except (StaleClaim, DatabaseError):
+                break
+        work.called = None
+        return False
+
+    def _settle_failure(self, work: _Work, error: str) -> None:
+        decision = retrying.decide(work.claim.attempt, self._settings.max_attempts, random.random())
+        if isinstance(decision, retrying.Retry):
+            retry = partial(retry_batch, error=error, delay_seconds=decision.delay_seconds)
+            self._settle(work, "retried", retry)
+        else:
+            self._settle(work, "failed", partial(fail_batch, error=error))
+
+    def _settle(self, work: _Work, outcome: str, verb: Callable[..., None]) -> None:
+        # What was fetched is kept until it is recorded: to fetch it again would cost another slot.
+        while not self._abandoned.is_set():
+            try:
+                verb(
+                    self._runtime.database,
+                    work.claim,
+                    called=work.called,
+                    clock=self._runtime.clock,
+                )
+            except DatabaseError as error:
+                emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
+                self._abandoned.wait(_FAULT_SECONDS)
+            else:
+                emit(_log, "batch_settled", outcome=outcome, **_facts(work.claim))
+                return
+
+    def _release(self, work: _Work, reason: str) -> None:
+        try:
+            release_batch(
+                self._runtime.database,
+                work.claim,
+                reason,
+                called=work.called,
+                clock=self._runtime.clock,
+            )
+            emit(_log, "batch_released", reason=reason, **_facts(work.claim))
+        except (StaleClaim, DatabaseError) as error:  # then the lease brings it back
+            emit(_log, "release_failed", level=logging.WARNING, reason=error)
+
+
+def _check_complete(claim: Claim, fetched: Sequence[FetchedRecord]) -> None:
+    if [record.item_id for record in fetched] != list(claim.ids):
+        raise ValueError("the source did not return one record per ID, in their order")
+
+
+def _facts(claim: Claim) -> dict[str, Any]:
+    return {
+        "batch_id": claim.batch_id,
+        "source": claim.source,
+        "attempt": claim.attempt,
+        "dispatch_id": claim.dispatch_id,
+    }

@@ -1,0 +1,110 @@
+"""Bring the database to the schema of this code; safe to run from several processes at once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from ingest_app import sqlite
+from ingest_app.database import Database
+from ingest_app.errors import DatabaseBusy, DatabaseUnavailable, MigrationError
+
+_PATIENCE_SECONDS = 60.0
+"""How long a process waits while another one migrates."""
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    shipped = package / "migrations"
+    return shipped if shipped.is_dir() else package.parent / "migrations"
+
+
+def schema_is_current(database: Database) -> bool:
+    """True when the database is at the newest revision this code knows."""
+    with database.read() as connection:
+        return _revision(connection) == _head()
+
+
+def migrate(database: Database) -> None:
+    """Create or upgrade the schema in one transaction, and leave no connection open behind.
+
+    Raises MigrationError when the database is newer than this code, DatabaseUnavailable when it
+    cannot be used.
+    """
+    try:
+        with database.engine.connect() as connection:
+            _switch_to_wal(connection)
+        if not schema_is_current(database):
+            _upgrade(database)
+    except DBAPIError as error:
+        ours = sqlite.translate(error.orig) or DatabaseUnavailable
+        raise ours(
+            f"The database {database.engine.url.database} cannot be used: {error.orig}."
+        ) from error
+    finally:
+        # A connection that is open while gunicorn forks would be shared by two processes.
+        database.engine.dispose()
+
+
+def _switch_to_wal(connection: Connection) -> None:
+    # SQLite does not wait for its turn here, however long the busy timeout is.
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            driver.execute("PRAGMA journal_mode = WAL")
+            return
+        except Exception as error:
+            if sqlite.translate(error) is not DatabaseBusy or time.monotonic() > deadline:
+                raise DBAPIError("PRAGMA journal_mode = WAL", None, error) from error
+            time.sleep(0.05)
+
+
+def _upgrade(database: Database) -> None:
+    with database.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        # Rebuilding a table with foreign keys on would delete the rows that refer to it.
+        driver.execute("PRAGMA foreign_keys = OFF")
+        driver.execute(f"PRAGMA busy_timeout = {int(_PATIENCE_SECONDS * 1000)}")
+        with connection.begin():
+            _check_not_newer(_revision(connection))
+            config = Config()
+            config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                raise MigrationError(
+                    "The database has rows that refer to missing ones; nothing was migrated."
+                )
+
+
+def _check_not_newer(revision: str | None) -> None:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise MigrationError(
+            f"The database has the schema {revision}, which is newer than this version of the"
+            f" service ({_head()}): install the version that wrote it, or downgrade the database"
+            " with that one first."
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _head() -> str | None:
+    return _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(migrations_folder()))

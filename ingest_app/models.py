@@ -1,0 +1,282 @@
+"""The tables. People read them directly: plain words, readable UTC times, no blobs."""
+
+from __future__ import annotations
+
+import enum
+from datetime import UTC, datetime
+from typing import cast
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    column,
+    table,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+
+
+class Priority(enum.StrEnum):
+    """How urgent an ingestion is."""
+
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+
+    @property
+    def rank(self) -> int:
+        """The queue's order: 0 goes first."""
+        return list(Priority).index(self)
+
+
+class BatchStatus(enum.StrEnum):
+    """The states of a batch; an ingestion derives its own from them, in the same words."""
+
+    YET_TO_START = "yet_to_start"  # waits for its slot, for the first time or again
+    TRIGGERED = "triggered"  # claimed by a worker, under a lease
+    COMPLETED = "completed"  # fetched, its records stored
+    FAILED = "failed"  # attempts used up, or the upstream said never
+    CANCELLED = "cancelled"  # taken out of the queue by a person
+
+
+class DispatchOutcome(enum.StrEnum):
+    """How one dispatch of a batch ended."""
+
+    COMPLETED = "completed"  # its records were stored
+    RETRIED = "retried"  # it failed and the batch waits for another attempt
+    FAILED = "failed"  # it failed and the batch with it
+    RELEASED = "released"  # handed back by its worker, which was stopping or late
+    LOST = "lost"  # its worker gave no sign of life until the lease ran out
+
+
+class RecordOutcome(enum.StrEnum):
+    """What became of one ID."""
+
+    FETCHED = "fetched"  # the upstream returned it
+    MISSING = "missing"  # the upstream answered and does not have it
+    ERROR = "error"  # the upstream refused this ID for good
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite keeps none of the zone, so it is checked in and put back out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Store as UTC; a naive time is a mistake of the caller (ValueError)."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Read as UTC."""
+        return value and value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables of the service."""
+
+    registry = registry(
+        metadata=MetaData(
+            naming_convention={
+                "ix": "ix_%(table_name)s_%(column_0_name)s",
+                "uq": "uq_%(table_name)s_%(column_0_name)s",
+                "ck": "ck_%(table_name)s_%(constraint_name)s",
+                "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+                "pk": "pk_%(table_name)s",
+            }
+        ),
+        type_annotation_map={datetime: UTCDateTime, str: Text},
+    )
+
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+def one_of(column: str, values: type[enum.StrEnum]) -> str:
+    """SQL for a CHECK that `column` holds one of the enumeration's values."""
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+class Ingestion(Base):
+    """One accepted request."""
+
+    __tablename__ = "ingestions"
+    __table_args__ = (
+        CheckConstraint(
+            " OR ".join(f"(priority = '{p}' AND priority_rank = {p.rank})" for p in Priority),
+            name="priority",
+        ),
+        CheckConstraint("id_count >= 1 AND batch_count >= 1", name="counts"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    priority: Mapped[str]
+    priority_rank: Mapped[int]
+    created_at: Mapped[datetime]
+    id_count: Mapped[int]
+    batch_count: Mapped[int]
+
+
+class Batch(Base):
+    """Up to `batch_size` IDs of one ingestion, the unit that is dispatched.
+
+    `source`, `priority_rank` and `created_at` repeat the ingestion's for the claiming index.
+    `boot_id` and `lease_boot_seconds` keep the lease's end on the clock that cannot be set, see
+    `clock`.
+    """
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        UniqueConstraint("ingestion_id", "position"),
+        CheckConstraint(one_of("status", BatchStatus), name="status"),
+        CheckConstraint("priority_rank IN (0, 1, 2)", name="priority_rank"),
+        CheckConstraint("position >= 1", name="position"),
+        CheckConstraint("attempt_count >= 0", name="attempt_count"),
+        CheckConstraint(
+            "status <> 'triggered' OR (claim_token IS NOT NULL AND lease_expires_at IS NOT NULL)",
+            name="triggered_is_leased",
+        ),
+        Index(
+            "ix_batches_for_claim",
+            "source",
+            "priority_rank",
+            "created_at",
+            "id",
+            sqlite_where=text("status = 'yet_to_start' AND not_before IS NULL"),
+            postgresql_where=text("status = 'yet_to_start' AND not_before IS NULL"),
+        ),
+        Index(
+            "ix_batches_for_retry",
+            "source",
+            "not_before",
+            sqlite_where=text("status = 'yet_to_start' AND not_before IS NOT NULL"),
+            postgresql_where=text("status = 'yet_to_start' AND not_before IS NOT NULL"),
+        ),
+        Index(
+            "ix_batches_for_recovery",
+            "source",
+            "lease_expires_at",
+            sqlite_where=text("status = 'triggered'"),
+            postgresql_where=text("status = 'triggered'"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    ingestion_id: Mapped[str] = mapped_column(ForeignKey("ingestions.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    source: Mapped[str]
+    ids: Mapped[str]
+    status: Mapped[str]
+    priority_rank: Mapped[int]
+    created_at: Mapped[datetime]
+    triggered_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    attempt_count: Mapped[int] = mapped_column(server_default="0")
+    not_before: Mapped[datetime | None]
+    claim_token: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    lease_boot_seconds: Mapped[float | None]
+    boot_id: Mapped[str | None]
+    last_error: Mapped[str | None]
+
+
+class Source(Base):
+    """An upstream's pace: when its next slot opens, for all workers and across restarts.
+
+    `slot_interval_seconds` is the interval the slot was computed with, so that a changed setting
+    moves the slot; `next_slot_boot_seconds` and `boot_id` are the same instant on the clock that
+    cannot be set.
+    """
+
+    __tablename__ = "sources"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    next_slot_at: Mapped[datetime | None]
+    next_slot_boot_seconds: Mapped[float | None]
+    boot_id: Mapped[str | None]
+    slot_interval_seconds: Mapped[float | None]
+    deferred_until: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+
+
+class Dispatch(Base):
+    """The ledger: one row for every start of a batch, written before the call is made.
+
+    `dispatched_at` is first the time of the claim, which the call follows by at most
+    `margin_seconds`. When the outcome is recorded it becomes the time of the call itself, or NULL
+    if no call was made. `slot_opened_at` is NULL for a source's first slot. `newest_batch_id` tells
+    which batches the claim could choose from: those up to this one.
+    """
+
+    __tablename__ = "dispatches"
+    __table_args__ = (
+        CheckConstraint(f"outcome IS NULL OR {one_of('outcome', DispatchOutcome)}", name="outcome"),
+        CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="finished"),
+        Index("ix_dispatches_by_source", "source", "id"),
+        Index("ix_dispatches_by_batch", "batch_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    source: Mapped[str]
+    batch_id: Mapped[int] = mapped_column(BigKey, ForeignKey("batches.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    worker: Mapped[str]
+    dispatched_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    error: Mapped[str | None]
+    slot_opened_at: Mapped[datetime | None]
+    interval_seconds: Mapped[float]
+    margin_seconds: Mapped[float]
+    newest_batch_id: Mapped[int] = mapped_column(BigKey)
+    dispatched_boot_seconds: Mapped[float | None]
+    boot_id: Mapped[str | None]
+
+
+class Record(Base):
+    """What was fetched for one ID; `item_id` and `data` are JSON text."""
+
+    __tablename__ = "records"
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", RecordOutcome), name="outcome"),
+        {"sqlite_with_rowid": False},
+    )
+
+    batch_id: Mapped[int] = mapped_column(
+        BigKey, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[str]
+    outcome: Mapped[str]
+    data: Mapped[str | None]
+    error: Mapped[str | None]
+    fetched_at: Mapped[datetime]
+
+
+# The queue's statements are written on the tables: without the ORM's work they cost half.
+ingestions = cast(Table, Ingestion.__table__)
+batches = cast(Table, Batch.__table__)
+sources = cast(Table, Source.__table__)
+dispatches = cast(Table, Dispatch.__table__)
+records = cast(Table, Record.__table__)
+
+# A view made by the migrations; it is not in the metadata, so that no migration tries to make it
+# a table.
+ingestion_status = table(
+    "ingestion_status", column("id", Text), column("status", Text), column("batch_count", Integer)
+)

@@ -1,0 +1,168 @@
+"""Take the next batch of a source and its slot, in one transaction, before the call is made."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from ingest_app.clock import Clock, Moment
+from ingest_app.database import Database
+from ingest_app.errors import StaleClaim
+from ingest_app.items import ItemId
+from ingest_app.models import BatchStatus
+from ingest_app.queue import pacing, retrying
+from ingest_app.queue.columns import AnyRow, dispatch_columns, lease_columns, slot_columns, slot_of
+from ingest_app.queue.refusing import Refusal, Wait, refusal
+from ingest_app.queue.statements import (
+    ADD_DISPATCH,
+    ADD_SOURCE,
+    ADMIT_DUE_RETRIES,
+    IS_HELD,
+    LAST_DISPATCH,
+    NEWEST_BATCH_ID,
+    NEXT_BATCH,
+    SOURCE,
+    UPDATE_BATCH,
+    UPDATE_DISPATCH,
+    UPDATE_SOURCE,
+)
+from ingest_app.settings import SourceSettings
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A batch that a worker holds, and the permission to start its call.
+
+    claimed: the call may start until `margin_seconds` after it; later, `hold_slot` comes first.
+    attempt: which one this is, from 1.
+    """
+
+    batch_id: int
+    source: str
+    ids: tuple[ItemId, ...]
+    attempt: int
+    claim_token: str
+    dispatch_id: int
+    claimed: Moment
+    interval_seconds: float
+    margin_seconds: float
+
+    def is_late(self, now: Moment) -> bool:
+        """True when a call that starts `now` would be too late for its slot."""
+        return self.interval_seconds > 0 and now.seconds_since(self.claimed) > self.margin_seconds
+
+
+def claim_next_batch(
+    database: Database, source: SourceSettings, *, worker: str, clock: Clock
+) -> Claim | Refusal:
+    """Give the batch whose turn it is to `worker`, and spend the slot.
+
+    Lowest `(priority_rank, created_at, id)` first. Raises DatabaseError, and then no call may be
+    made.
+    """
+    with database.write() as connection:
+        state = _source_state(connection, source)
+        now = clock.read()
+        if pacing.clock_was_set_back(slot_of(state), source.interval_seconds, now):
+            return _start_pace_anew(connection, source, now)
+        refused = refusal(connection, source, state, now)
+        if refused:
+            return refused
+        _admit_due_retries(connection, source, now)
+        batch = connection.execute(NEXT_BATCH, {"the_source": source.name}).one()
+        claim = _make_claim(source, batch, now)
+        _spend_slot(connection, claim)
+        _trigger(connection, claim, source.lease_seconds)
+        return replace(claim, dispatch_id=_write_ledger(connection, claim, slot_of(state), worker))
+
+
+def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
+    """Move the slot of a claim whose call starts late, and give it twice the margin.
+
+    Raises StaleClaim when the batch was taken away or another claim has had the slot since: then no
+    call may be made.
+    """
+    with database.write() as connection:
+        if not _has_last_slot(connection, claim):
+            raise StaleClaim(claim.batch_id)
+        moved = replace(claim, claimed=clock.read(), margin_seconds=claim.margin_seconds * 2)
+        _spend_slot(connection, moved)
+        spent = {"margin_seconds": moved.margin_seconds, **dispatch_columns(moved.claimed)}
+        connection.execute(UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **spent})
+    return moved
+
+
+def _source_state(connection: Connection, source: SourceSettings) -> AnyRow:
+    state = connection.execute(SOURCE, {"the_source": source.name}).first()
+    return state or connection.execute(ADD_SOURCE, {"name": source.name}).one()
+
+
+def _start_pace_anew(connection: Connection, source: SourceSettings, now: Moment) -> Refusal:
+    # When the last call was made is not known any more, but it cannot have been after now.
+    margin = pacing.margin_seconds(source.interval_seconds)
+    slot = pacing.next_slot(now, source.interval_seconds, margin)
+    connection.execute(UPDATE_SOURCE, {"the_source": source.name, **slot_columns(slot)})
+    return Refusal(Wait.SLOT, source.interval_seconds + margin)
+
+
+def _admit_due_retries(connection: Connection, source: SourceSettings, now: Moment) -> None:
+    longest = now.later(retrying.LONGEST_DELAY_SECONDS)
+    due = {"the_source": source.name, "the_present": now.at, "the_longest_wait": longest.at}
+    connection.execute(ADMIT_DUE_RETRIES, due)
+
+
+def _make_claim(source: SourceSettings, batch: AnyRow, now: Moment) -> Claim:
+    return Claim(
+        batch_id=batch.id,
+        source=source.name,
+        ids=tuple(json.loads(batch.ids)),
+        attempt=batch.attempt_count + 1,
+        claim_token=secrets.token_hex(8),
+        dispatch_id=0,  # known when the ledger has it
+        claimed=now,
+        interval_seconds=source.interval_seconds,
+        margin_seconds=pacing.margin_seconds(source.interval_seconds),
+    )
+
+
+def _spend_slot(connection: Connection, claim: Claim) -> None:
+    slot = pacing.next_slot(claim.claimed, claim.interval_seconds, claim.margin_seconds)
+    connection.execute(UPDATE_SOURCE, {"the_source": claim.source, **slot_columns(slot)})
+
+
+def _trigger(connection: Connection, claim: Claim, lease_seconds: float) -> None:
+    triggered = {
+        "status": BatchStatus.TRIGGERED.value,
+        "triggered_at": claim.claimed.at,
+        "attempt_count": claim.attempt,
+        "claim_token": claim.claim_token,
+        **lease_columns(claim.claimed, lease_seconds),
+    }
+    connection.execute(UPDATE_BATCH, {"the_batch": claim.batch_id, **triggered})
+
+
+def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worker: str) -> int:
+    opened = pacing.opening(slot, claim.interval_seconds)
+    # On today's wall clock, whatever it showed when the slot was recorded.
+    late = None if opened is None else claim.claimed.seconds_since(opened)
+    row = {
+        "source": claim.source,
+        "batch_id": claim.batch_id,
+        "attempt": claim.attempt,
+        "worker": worker,
+        "slot_opened_at": None if late is None else claim.claimed.later(-late).at,
+        "interval_seconds": claim.interval_seconds,
+        "margin_seconds": claim.margin_seconds,
+        "newest_batch_id": connection.execute(NEWEST_BATCH_ID).scalar_one(),
+        **dispatch_columns(claim.claimed),
+    }
+    return int(connection.execute(ADD_DISPATCH, row).scalar_one())
+
+
+def _has_last_slot(connection: Connection, claim: Claim) -> bool:
+    last = connection.scalar(LAST_DISPATCH, {"the_source": claim.source})
+    held = {"the_batch": claim.batch_id, "the_token": claim.claim_token}
+    return last == claim.dispatch_id and connection.scalar(IS_HELD, held) is not None

@@ -1,0 +1,78 @@
+"""When the next slot of a source opens. Pure: nothing here reads a clock or a table.
+
+A claim is made at some instant, and its call starts a little later. Claims are therefore an
+interval and a margin apart, and a call may start at most that margin after its claim: so two calls
+are never less than the interval apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingest_app.clock import Moment
+
+_MARGIN_SHARE = 0.005
+_MARGIN_LEAST_SECONDS = 0.001
+_MARGIN_MOST_SECONDS = 0.025
+_ROUNDING_SECONDS = 0.001
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The next slot as the last claim recorded it.
+
+    opens: when it opens; None for a source that was never used, whose slot is open.
+    interval_seconds: the interval it was computed with.
+    """
+
+    opens: Moment | None
+    interval_seconds: float
+
+
+UNUSED = Slot(opens=None, interval_seconds=0.0)
+
+
+def margin_seconds(interval_seconds: float) -> float:
+    """How long after its claim a call may start without asking for its slot again.
+
+    Long enough for a commit and a thread's start, and within 1% of the interval from 0.1 s up.
+    """
+    if not interval_seconds:
+        return 0.0
+    share = interval_seconds * _MARGIN_SHARE
+    return min(max(share, _MARGIN_LEAST_SECONDS), _MARGIN_MOST_SECONDS)
+
+
+def spacing_seconds(interval_seconds: float) -> float:
+    """How far apart claims are: the interval and the margin."""
+    return interval_seconds + margin_seconds(interval_seconds)
+
+
+def next_slot(now: Moment, interval_seconds: float, margin: float) -> Slot:
+    """The slot after a claim at `now` whose call starts within `margin` seconds."""
+    return Slot(now.later(interval_seconds + margin), interval_seconds)
+
+
+def opening(slot: Slot, interval_seconds: float) -> Moment | None:
+    """When the slot opens under the interval in force; it may have changed since."""
+    if slot.opens is None:
+        return None
+    # The margin in it stays: the call before may have started as late as that.
+    return slot.opens.later(interval_seconds - slot.interval_seconds)
+
+
+def wait_seconds(slot: Slot, interval_seconds: float, now: Moment) -> float:
+    """Seconds until the slot opens; 0 when it is open."""
+    opens = opening(slot, interval_seconds)
+    return 0.0 if opens is None else max(0.0, opens.seconds_since(now))
+
+
+def clock_was_set_back(slot: Slot, interval_seconds: float, now: Moment) -> bool:
+    """True when the slot is so far away that only a wall clock set back explains it.
+
+    It cannot happen while the boot clock decides, since that one cannot be set.
+    """
+    opens = opening(slot, interval_seconds)
+    if opens is None or opens.boot_seconds_since(now) is not None:
+        return False
+    return opens.seconds_since(now) > spacing_seconds(interval_seconds) + _ROUNDING_SECONDS

@@ -1,0 +1,86 @@
+"""Why a source has nothing to dispatch now, and until when."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from ingest_app.clock import Clock, Moment
+from ingest_app.database import Database
+from ingest_app.queue import pacing, retrying
+from ingest_app.queue.columns import AnyRow, slot_of
+from ingest_app.queue.statements import (
+    ANY_THAT_GOES_NOW,
+    FIRST_RETRY_AT,
+    IN_FLIGHT_COUNT,
+    SOURCE,
+)
+from ingest_app.settings import SourceSettings
+
+
+class Wait(enum.StrEnum):
+    """What a source waits for."""
+
+    EMPTY = "empty"  # work
+    RETRY = "retry"  # the time at which what failed may go again
+    SLOT = "slot"  # its next slot
+    IN_FLIGHT = "in_flight"  # the end of one of the batches in flight
+    PAUSED = "paused"  # the person who paused it
+    DEFERRED = "deferred"  # the time the upstream named
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Nothing can be claimed.
+
+    wait_seconds: until it is worth asking again; None when only an event can change the answer.
+    """
+
+    reason: Wait
+    wait_seconds: float | None = None
+
+
+def find_refusal(database: Database, source: SourceSettings, *, clock: Clock) -> Refusal | None:
+    """Why a claim would be refused, without the write lock; None when it is worth a try."""
+    with database.read() as connection:
+        state = connection.execute(SOURCE, {"the_source": source.name}).first()
+        return refusal(connection, source, state, clock.read()) if state else None
+
+
+def refusal(
+    connection: Connection, source: SourceSettings, state: AnyRow, now: Moment
+) -> Refusal | None:
+    """The same inside a transaction; `state` is the source's row."""
+    return _closed(source, state, now) or _nothing_may_go(connection, source, now)
+
+
+def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | None:
+    if state.paused_at is not None:
+        return Refusal(Wait.PAUSED)
+    if state.deferred_until is not None and state.deferred_until > now.at:
+        return Refusal(Wait.DEFERRED, (state.deferred_until - now.at).total_seconds())
+    slot = slot_of(state)
+    wait_seconds = pacing.wait_seconds(slot, source.interval_seconds, now)
+    # After a clock set back the claim has to be tried: it is the one that records the slot anew.
+    if wait_seconds > 0 and not pacing.clock_was_set_back(slot, source.interval_seconds, now):
+        return Refusal(Wait.SLOT, wait_seconds)
+    return None
+
+
+def _nothing_may_go(connection: Connection, source: SourceSettings, now: Moment) -> Refusal | None:
+    the_source = {"the_source": source.name}
+    if connection.execute(IN_FLIGHT_COUNT, the_source).scalar_one() >= source.max_in_flight:
+        return Refusal(Wait.IN_FLIGHT)
+    if connection.scalar(ANY_THAT_GOES_NOW, the_source) is not None:
+        return None
+    return _waits_for_retry(connection, source, now)
+
+
+def _waits_for_retry(connection: Connection, source: SourceSettings, now: Moment) -> Refusal | None:
+    not_before = connection.scalar(FIRST_RETRY_AT, {"the_source": source.name})
+    if not_before is None:
+        return Refusal(Wait.EMPTY)
+    wait_seconds = retrying.wait_seconds(not_before, now.at)
+    return Refusal(Wait.RETRY, wait_seconds) if wait_seconds else None

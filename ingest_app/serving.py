@@ -1,0 +1,60 @@
+"""gunicorn's hooks: each worker dispatches from after its fork until it is told to stop.
+
+With a gunicorn configuration of your own: `from ingest_app.serving import post_worker_init,
+worker_exit`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+from ingest_app.dispatcher import Dispatcher, dispatcher_of
+
+_RESERVE_SECONDS = 2.0
+"""Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
+"""
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start to dispatch, and stop claiming at the very signal that stops the worker."""
+    _log_like_gunicorn(worker)
+    dispatcher = dispatcher_of(worker.wsgi)
+    if dispatcher is None:
+        return
+    dispatcher.start()
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        _stop_claiming_on(number, worker, dispatcher)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Let the batches in flight finish; gunicorn calls this when it has answered all requests."""
+    dispatcher = dispatcher_of(worker.wsgi) if getattr(worker, "wsgi", None) else None
+    if dispatcher is not None:
+        told_at = getattr(worker, "told_to_stop_at", time.monotonic())
+        spent_seconds = time.monotonic() - told_at
+        dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
+
+
+def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
+    before = signal.getsignal(number)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        dispatcher.stop_claiming()
+        worker.told_to_stop_at = time.monotonic()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(number, handle)
+    if number == signal.SIGTERM:  # as gunicorn has it: requests under way are not to be disturbed
+        signal.siginterrupt(number, False)
+
+
+def _log_like_gunicorn(worker: Any) -> None:
+    logger = logging.getLogger("ingest_app")
+    logger.handlers = worker.log.error_log.handlers
+    logger.setLevel(worker.log.error_log.level)
+    logger.propagate = False

@@ -1,0 +1,158 @@
+"""The settings: environment over `ingest.toml` over defaults, read and validated once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from ingest_app.errors import SettingsError, UnknownSource
+
+DEFAULT_SOURCE = "default"
+_SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """One upstream and its pace; what it does not set it inherits from the service."""
+
+    name: str = DEFAULT_SOURCE
+    kind: str = "simulated"
+    interval_seconds: float = 5.0
+    batch_size: int = 3
+    lease_seconds: float = 30.0
+    max_in_flight: int = 4
+    max_attempts: int = 5
+    simulated_latency_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one service is set up.
+
+    dispatch: False for a process that only accepts and answers while another one dispatches.
+    """
+
+    database_url: str
+    max_ids: int = 1_000_000
+    max_body_bytes: int = 32 * 1024 * 1024
+    dispatch: bool = True
+    sources: Mapping[str, SourceSettings] = field(
+        default_factory=lambda: {DEFAULT_SOURCE: SourceSettings()}
+    )
+
+    def source(self, name: str) -> SourceSettings:
+        """The source of this name (UnknownSource)."""
+        try:
+            return self.sources[name]
+        except KeyError:
+            raise UnknownSource(name, sorted(self.sources)) from None
+
+
+def _seconds(minimum: float, maximum: float = 366 * _DAY_SECONDS) -> fields.Float:
+    return fields.Float(validate=validate.Range(minimum, maximum))
+
+
+def _count(minimum: int, maximum: int) -> fields.Integer:
+    return fields.Integer(strict=True, validate=validate.Range(minimum, maximum))
+
+
+class _SourceSchema(Schema):
+    """What a source may set; every key is also a setting of the service, which sources inherit."""
+
+    class Meta:
+        unknown = RAISE
+
+    interval_seconds = _seconds(0)
+    batch_size = _count(1, 1_000)
+    lease_seconds = _seconds(0.5, _DAY_SECONDS)
+    max_in_flight = _count(1, 64)
+    max_attempts = _count(1, 1_000)
+    simulated_latency_seconds = _seconds(0, 3_600)
+
+
+class _NamedSourceSchema(_SourceSchema):
+    kind = fields.String(validate=validate.OneOf(["simulated"]))
+
+
+class _SettingsSchema(_SourceSchema):
+    database_url = fields.String(required=True)
+    max_ids = _count(1, 1_000_000)
+    max_body_bytes = _count(1_024, 1_024**3)
+    dispatch = fields.Boolean()
+    sources = fields.Dict(
+        fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")),
+        fields.Nested(_NamedSourceSchema),
+    )
+
+
+PLACES = frozenset({"instance_path", "config"})
+"""Settings that say where the others are."""
+
+SETTING_NAMES = PLACES | _SettingsSchema().fields.keys()
+
+
+def load_settings(instance_path: Path, given: Mapping[str, Any]) -> Settings:
+    """Merge and check all settings (SettingsError names the bad one).
+
+    given: settings by name, from the environment or a caller; they come before the file's.
+    """
+    path = Path(str(given.get("config", instance_path / "ingest.toml")))
+    defaults = {"database_url": f"sqlite:///{instance_path / 'ingest.db'}"}
+    from_file = {**defaults, **_from_file(path, must_exist="config" in given)}
+    try:
+        return _build(_SettingsSchema().load(_over(from_file, given)))
+    except ValidationError as error:
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise SettingsError(_sentence(messages)) from error
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key in above.keys() - PLACES:
+        both = isinstance(above[key], Mapping) and isinstance(below.get(key), Mapping)
+        merged[key] = _over(below[key], above[key]) if both else above[key]
+    return merged
+
+
+def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        if must_exist:
+            raise SettingsError(f"There is no settings file {path}.") from error
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error}.") from error
+
+
+def _build(loaded: dict[str, Any]) -> Settings:
+    shared = {key: value for key, value in loaded.items() if key in _SourceSchema().fields}
+    named = {DEFAULT_SOURCE: {}, **loaded.get("sources", {})}
+    own = {key: value for key, value in loaded.items() if key not in shared and key != "sources"}
+    sources = {
+        name: SourceSettings(name=name, **{**shared, **set_}) for name, set_ in named.items()
+    }
+    return Settings(**own, sources=sources)
+
+
+def _sentence(messages: Mapping[Any, Any]) -> str:
+    return " ".join(f"{key}: {message}" for key, message in _flat(messages))
+
+
+def _flat(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(messages, Mapping):
+        for key, value in messages.items():
+            # marshmallow puts the two halves of a mapping's item under "key" and "value".
+            yield from _flat(
+                value, path if key in ("key", "value") and path else f"{path}.{key}".strip(".")
+            )
+    else:
+        for message in messages:
+            yield path, message

@@ -1,0 +1,101 @@
+"""All that only SQLite needs: its driver, pragmas, the kind of its transactions, its error codes.
+
+Sources: https://sqlite.org/wal.html, https://sqlite.org/pragma.html,
+https://sqlite.org/rescode.html.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sqlite3
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, FromClause, Integer, Text, column, event, func, select
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
+
+BUSY_SECONDS = 5.0
+"""How long one statement waits for another process to let go of the write lock."""
+
+_FIRST_SAFE_VERSION = (3, 51, 3)
+_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_POOL_SIZE = 32
+_ERRORS: dict[int, type[DatabaseError]] = {
+    5: DatabaseBusy,  # SQLITE_BUSY
+    6: DatabaseBusy,  # SQLITE_LOCKED
+    8: DatabaseUnavailable,  # SQLITE_READONLY
+    10: DatabaseUnavailable,  # SQLITE_IOERR
+    11: DatabaseUnavailable,  # SQLITE_CORRUPT
+    13: DatabaseFull,  # SQLITE_FULL
+    14: DatabaseUnavailable,  # SQLITE_CANTOPEN
+    15: DatabaseUnavailable,  # SQLITE_PROTOCOL
+    26: DatabaseUnavailable,  # SQLITE_NOTADB
+}
+
+_log = logging.getLogger(__name__)
+
+
+def engine_options() -> dict[str, Any]:
+    """Arguments of `create_engine` for a SQLite file."""
+    return {
+        "module": _driver(),
+        "connect_args": {"timeout": BUSY_SECONDS, "isolation_level": None},
+        "pool_size": _POOL_SIZE,
+        "max_overflow": 0,
+        "pool_timeout": BUSY_SECONDS,
+    }
+
+
+def _driver() -> ModuleType:
+    """The newest SQLite at hand: the package pysqlite3 if it is installed, else Python's own."""
+    try:
+        driver = importlib.import_module("pysqlite3.dbapi2")
+    except ImportError:
+        driver = sqlite3
+    if driver.sqlite_version_info < _FIRST_SAFE_VERSION:
+        _log.warning(
+            "sqlite_outdated version=%s: versions before 3.51.3 can, rarely, damage a database that"
+            " several processes write (https://sqlite.org/wal.html#walresetbug);"
+            " install the newer one with: pip install 'ingest-app[sqlite]'",
+            driver.sqlite_version,
+        )
+    return driver
+
+
+def configure(engine: Engine) -> None:
+    """Give every connection of the engine its pragmas, and every transaction its kind."""
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+
+
+def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    # FULL, since in WAL mode NORMAL can lose what was acknowledged when the power fails.
+    for pragma in (
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "mmap_size = 0",
+        f"journal_size_limit = {_WAL_LIMIT_BYTES}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once when another wrote in between,
+    # whatever the busy timeout: so writers take the write lock first.
+    reads = connection.get_execution_options().get("read_only")
+    connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
+
+
+def translate(error: BaseException | None) -> type[DatabaseError] | None:
+    """Our error for one of the driver's; None when it is a mistake in a statement, not a fault."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else _ERRORS.get(code & 0xFF)
+
+
+def array_elements(array: str) -> FromClause:
+    """The elements of a JSON array as rows: `position` (from 1) and `element` (JSON text)."""
+    each = func.json_each(array).table_valued(column("key", Integer), column("value", Text))
+    return select((each.c.key + 1).label("position"), each.c.value.label("element")).subquery()

@@ -1,0 +1,49 @@
+"""The HTTP face of the service."""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+
+from ingest_app.runtime import runtime_of
+from ingest_app.web import docs, health, status, submission
+from ingest_app.web.api import Api
+from ingest_app.web.problems import register_problems
+from ingest_app.web.schemas import document_settings
+
+_DESCRIPTION = (
+    "Hand over a list of IDs with a priority. They are fetched batch by batch at the pace the"
+    " upstream allows, urgent work first."
+)
+
+
+def register_web(app: Flask) -> None:
+    """Add the routes, the error answers and the OpenAPI document; the runtime must be attached."""
+    # werkzeug cuts a chunked body at this length without a word; one byte more shows that it did.
+    app.config["MAX_CONTENT_LENGTH"] = runtime_of(app).settings.max_body_bytes + 1
+    app.after_request(_forbid_sniffing)
+    register_problems(app)
+    # The document names settings, which are the application's.
+    with app.app_context():
+        _register_api(app)
+    app.register_blueprint(docs.blueprint)
+
+
+def _register_api(app: Flask) -> None:
+    app.config["OPENAPI_URL_PREFIX"] = "/"
+    api = Api(
+        app,
+        spec_kwargs={
+            "title": "Ingest",
+            "version": "1.0.0",
+            "openapi_version": "3.1.0",
+            "info": {"description": _DESCRIPTION},
+        },
+    )
+    api.ma_plugin.converter.add_attribute_function(document_settings)
+    for blueprint in (submission.blueprint, status.blueprint, health.blueprint):
+        api.register_blueprint(blueprint)
+
+
+def _forbid_sniffing(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,102 @@
+"""flask-smorest with our errors: in the answers and in the OpenAPI document."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from ingest_app.web.parsing import StrictParser
+from ingest_app.web.problems import (
+    CONTENT_TYPE,
+    ProblemSchema,
+    answer_http_exception,
+    problem,
+)
+
+_EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
+    HTTPStatus.BAD_REQUEST: (
+        "/ingest",
+        "The body is not JSON: Expecting value: line 1 column 9 (char 8).",
+        {},
+    ),
+    HTTPStatus.NOT_FOUND: (
+        "/status/aaaaaaaaaaaaaaaaaaaaaaaa",
+        "There is no ingestion with this id.",
+        {},
+    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        "/ingest",
+        "The body is larger than 33554432 bytes.",
+        {},
+    ),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (
+        "/ingest",
+        "Send JSON, with Content-Type: application/json.",
+        {},
+    ),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (
+        "/ingest",
+        "Some values are not allowed; errors says which and what is allowed.",
+        {"priority": ["Must be one of: HIGH, MEDIUM, LOW."]},
+    ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "/ingest",
+        "Something went wrong inside the service; its log says what.",
+        {},
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "/ingest",
+        "The database is busy; nothing was kept. Try again after Retry-After seconds.",
+        {},
+    ),
+}
+"""Instance, detail and errors of an example for each status that routes document."""
+
+_RETRY_AFTER = {
+    "description": "Seconds after which to try again.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 0},
+}
+
+
+class Api(flask_smorest.Api):
+    """Errors as problems with their headers, where smorest has a form of its own and drops them."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer an HTTP error with a problem."""
+        return answer_http_exception(error)
+
+    def _register_responses(self) -> None:
+        for status, example in _EXAMPLES.items():
+            self.spec.components.response(status.name, _documented(status, *example), lazy=True)
+        not_modified = {"description": "What If-None-Match named is still current."}
+        self.spec.components.response(HTTPStatus.NOT_MODIFIED.name, not_modified, lazy=True)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A blueprint whose requests are parsed strictly."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
+def answers(*statuses: HTTPStatus) -> dict[int, str]:
+    """The documented answers of a route besides the good one, for `Blueprint.doc(responses=…)`."""
+    return {int(status): status.name for status in statuses}
+
+
+def _documented(
+    status: HTTPStatus, instance: str, detail: str, errors: dict[str, Any]
+) -> dict[str, Any]:
+    example = problem(status, detail, instance, errors)
+    content = {CONTENT_TYPE: {"schema": ProblemSchema, "example": example}}
+    answer: dict[str, Any] = {"description": status.phrase, "content": content}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer["headers"] = {"Retry-After": _RETRY_AFTER}
+    return answer

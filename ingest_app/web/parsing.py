@@ -1,0 +1,71 @@
+"""Request bodies: JSON and nothing else, read strictly."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+from flask import Request
+from marshmallow import Schema, ValidationError
+from webargs.core import is_json
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+from ingest_app.runtime import current_runtime
+from ingest_app.web.problems import InvalidInput
+
+
+class StrictParser(FlaskParser):
+    """webargs' parser with our errors.
+
+    Raises UnsupportedMediaType, RequestEntityTooLarge, BadRequest (not JSON) and InvalidInput (JSON
+    that is not allowed).
+    """
+
+    def load_json(self, req: Request, schema: Schema) -> dict[str, object]:  # noqa: ARG002
+        """Read the body of a request as one JSON object."""
+        if not is_json(req.mimetype):
+            raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
+        value = parse_json(_bounded_body(req))
+        if not isinstance(value, dict):
+            raise InvalidInput({"body": ["Send a JSON object."]})
+        return value
+
+    def handle_error(self, error: ValidationError, *_: object, **__: object) -> NoReturn:
+        """Raise what marshmallow found, without the place's name that webargs puts around it."""
+        assert isinstance(error.messages, dict)
+        (errors,) = error.messages.values()
+        raise InvalidInput(errors) from error
+
+
+def _bounded_body(req: Request) -> bytes:
+    body = req.get_data(cache=False)
+    if len(body) > current_runtime().settings.max_body_bytes:
+        raise RequestEntityTooLarge
+    return body
+
+
+def parse_json(body: bytes) -> object:
+    """The value of a JSON text in UTF-8 (RFC 8259); BadRequest says what is wrong with it."""
+    if not body:
+        raise BadRequest("The body is empty; send a JSON object.")
+    try:
+        return _DECODER.decode(body.decode())
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from error
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.") from error
+    except ValueError as error:
+        raise BadRequest(
+            "The body has a number that is not JSON or has too many digits."
+        ) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    # Python's decoder takes NaN and the infinities, which JSON does not have.
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,0 +1,74 @@
+"""`POST /ingest`: take in a list of IDs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import url_for
+
+from ingest_app.items import ItemId
+from ingest_app.models import Priority
+from ingest_app.queue.submit import submit_ingestion
+from ingest_app.runtime import current_runtime
+from ingest_app.web.api import Blueprint, answers
+from ingest_app.web.schemas import AcknowledgementSchema, SubmissionSchema
+
+blueprint = Blueprint("submission", __name__, description="Hand over IDs.")
+
+_EXAMPLES = {
+    "integers": {
+        "summary": "Five numbers, urgent",
+        "value": {"ids": [1, 2, 3, 4, 5], "priority": "HIGH"},
+    },
+    "strings": {
+        "summary": "Names, when there is time, from a source by name",
+        "value": {"ids": ["B00AEV8H0I", "B01N5IB20Q"], "priority": "LOW", "source": "default"},
+    },
+}
+_LOCATION = {
+    "description": "Where the status of the ingestion is.",
+    "required": True,
+    "schema": {"type": "string", "format": "uri-reference"},
+}
+
+
+@blueprint.post("/ingest")
+@blueprint.arguments(SubmissionSchema(), examples=_EXAMPLES)
+@blueprint.response(
+    200,
+    AcknowledgementSchema(),
+    description="Stored on disk; every ID will be fetched.",
+    example={"ingestion_id": "mfrggzdfmztwq2lkmfrggzdf"},
+    headers={"Location": _LOCATION},
+)
+@blueprint.doc(
+    operationId="ingest",
+    responses=answers(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+)
+def ingest(submission: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Submit IDs for fetching.
+
+    They are fetched batch by batch at the pace of their source, lower priorities after higher ones.
+    """
+    ingestion_id = _submit(**submission)
+    location = url_for("status.status", ingestion_id=ingestion_id)
+    return {"ingestion_id": ingestion_id}, {"Location": location}
+
+
+def _submit(*, ids: list[ItemId], priority: Priority, source: str) -> str:
+    runtime = current_runtime()
+    return submit_ingestion(
+        runtime.database,
+        ids=ids,
+        priority=priority,
+        source=runtime.settings.source(source),
+        clock=runtime.clock,
+    )
