@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask
 
 from ingest_app.clock import SystemClock
-from ingest_app.database import Database, engine_options, parse_url
+from ingest_app.database import Database, engine_options, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
 from ingest_app.extensions import db, migrate
@@ -37,7 +37,7 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
 
 def _open_database(app: Flask, settings: Settings) -> Database:
     url = parse_url(settings.database_url)
-    Path(str(url.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(url)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options()
     db.init_app(app)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -30,12 +31,28 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
+def make_folder_of(url: URL) -> None:
+    """Make the folder of the database file if it is missing (SettingsError)."""
+    folder = Path(str(url.database)).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {folder} for the database cannot be made: {error}."
+        ) from error
+
+
 def engine_options() -> dict[str, Any]:
     """Arguments of `create_engine` that this package relies on."""
     return sqlite.engine_options()
 
 
 array_elements = sqlite.array_elements
+
+
+def open_for_reading(path: Path) -> Database:
+    """The database in an existing file, for `Database.read` alone."""
+    return Database(create_engine(sqlite.read_only_url(path), **engine_options()))
 
 
 class Database:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.settings import SourceSettings
 from ingest_app.sources import make_source
+from ingest_app.worker import is_dead, worker_name
 
 LOOK_SECONDS = 0.8
 """How often a dispatcher looks for what another process has changed: new work, a resumed source."""
@@ -84,7 +84,7 @@ class Dispatcher:
         self._scheduler = None
         atexit.unregister(self.stop)
         self._runtime.database.engine.dispose()
-        emit(_log, "dispatcher_stopped", worker=_worker_name())
+        emit(_log, "dispatcher_stopped", worker=worker_name())
 
     def _start(self) -> None:
         sources = self._runtime.settings.sources.values()
@@ -96,7 +96,7 @@ class Dispatcher:
         self._scheduler.start()
         # For servers that do not call `stop`, such as Flask's own.
         atexit.register(self.stop, _EXIT_GRACE_SECONDS)
-        emit(_log, "dispatcher_started", worker=_worker_name(), sources=",".join(self._loops))
+        emit(_log, "dispatcher_started", worker=worker_name(), sources=",".join(self._loops))
 
     def _wake(self, _database: object, *, source: str) -> None:
         if source in self._loops:
@@ -118,6 +118,7 @@ class _SourceLoop:
         self._runtime = runtime
         self._source = source
         self._scheduler = scheduler
+        self._worker = worker_name()
         self._in_flight = InFlight(runtime, source, make_source(source), on_end=self.wake)
         self._lock = threading.Lock()
         self._ticking = False
@@ -126,14 +127,18 @@ class _SourceLoop:
         self._add_jobs()
 
     def _add_jobs(self) -> None:
-        lease_seconds = self._source.lease_seconds
+        lease_seconds, name = self._source.lease_seconds, self._source.name
         add = partial(self._scheduler.add_job, trigger="interval")
         # The interval is only the safety net: every tick arms the next one. APScheduler
         # wants it above zero.
         add(self.tick, seconds=max(self._source.interval_seconds, LOOK_SECONDS), id=self._job_id)
         heartbeat_seconds = lease_seconds / _HEARTBEATS_A_LEASE
-        add(_guarded(self._in_flight.renew), seconds=heartbeat_seconds, max_instances=1)
-        add(_guarded(self._recover), seconds=lease_seconds / _RECOVERIES_A_LEASE, max_instances=1)
+        recovery_seconds = lease_seconds / _RECOVERIES_A_LEASE
+        add = partial(add, max_instances=1)
+        add(_guarded(self._in_flight.renew), seconds=heartbeat_seconds, id=f"heartbeat-{name}")
+        add(_guarded(self._recover), seconds=recovery_seconds, id=f"recover-{name}")
+        # At once, since this process may stand in for one that has just died.
+        self._scheduler.run_at(f"recover-{name}", 0)
         self._scheduler.run_at(self._job_id, 0)
 
     def wake(self) -> None:
@@ -178,7 +183,7 @@ class _SourceLoop:
         refused = find_refusal(database, self._source, clock=clock)
         if refused:
             return refused
-        claim = claim_next_batch(database, self._source, worker=_worker_name(), clock=clock)
+        claim = claim_next_batch(database, self._source, worker=self._worker, clock=clock)
         if isinstance(claim, Refusal):
             return claim
         self._in_flight.begin(claim)
@@ -206,7 +211,8 @@ class _SourceLoop:
 
     def _recover(self) -> None:
         database, clock = self._runtime.database, self._runtime.clock
-        for batch_id in recover_expired_leases(database, self._source, clock=clock):
+        lost = recover_expired_leases(database, self._source, clock=clock, is_dead=is_dead)
+        for batch_id in lost:
             emit(_log, "lease_expired", level=logging.WARNING, batch_id=batch_id)
             self.wake()
 
@@ -221,7 +227,3 @@ def _guarded(job: Callable[[], None]) -> Callable[[], None]:
             emit(_log, "job_postponed", level=logging.WARNING, reason=error)
 
     return run
-
-
-def _worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"

@@ -197,9 +197,9 @@ class Batch(Base):
 class Source(Base):
     """An upstream's pace: when its next slot opens, for all workers and across restarts.
 
-    `slot_interval_seconds` is the interval the slot was computed with, so that a changed setting
-    moves the slot; `next_slot_boot_seconds` and `boot_id` are the same instant on the clock that
-    cannot be set.
+    `slot_interval_seconds` and `slot_margin_seconds` are what the slot was computed with, so that a
+    changed setting moves the slot; `next_slot_boot_seconds` and `boot_id` are the same instant on
+    the clock that cannot be set.
     """
 
     __tablename__ = "sources"
@@ -209,6 +209,7 @@ class Source(Base):
     next_slot_boot_seconds: Mapped[float | None]
     boot_id: Mapped[str | None]
     slot_interval_seconds: Mapped[float | None]
+    slot_margin_seconds: Mapped[float | None]
     deferred_until: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
 

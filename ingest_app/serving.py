@@ -1,22 +1,33 @@
 """gunicorn's hooks: each worker dispatches from after its fork until it is told to stop.
 
-With a gunicorn configuration of your own: `from ingest_app.serving import post_worker_init,
-worker_exit`.
+With a gunicorn configuration of your own:
+`from ingest_app.serving import on_starting, post_worker_init, worker_exit`.
 """
 
 from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
 from types import FrameType
 from typing import Any
 
+from ingest_app import create_app
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
+from ingest_app.errors import IngestError
 
 _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
 """
+
+
+def on_starting(_server: Any) -> None:
+    """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
+    try:
+        create_app()
+    except IngestError as error:
+        sys.exit(f"ingest cannot start: {error}")
 
 
 def post_worker_init(worker: Any) -> None:

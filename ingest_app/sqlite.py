@@ -9,10 +9,23 @@ from __future__ import annotations
 import importlib
 import logging
 import sqlite3
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, FromClause, Integer, Text, column, event, func, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    FromClause,
+    Integer,
+    Text,
+    column,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
@@ -99,3 +112,22 @@ def array_elements(array: str) -> FromClause:
     """The elements of a JSON array as rows: `position` (from 1) and `element` (JSON text)."""
     each = func.json_each(array).table_valued(column("key", Integer), column("value", Text))
     return select((each.c.key + 1).label("position"), each.c.value.label("element")).subquery()
+
+
+def find_damage(connection: Connection) -> list[str]:
+    """What SQLite finds wrong with the file and its foreign keys, a sentence each."""
+    integrity = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
+    foreign_keys = connection.exec_driver_sql("PRAGMA foreign_key_check")
+    return [
+        *(str(line) for line in integrity if line != "ok"),
+        *(
+            f"{table} row {rowid} refers to a missing {parent}"
+            for table, rowid, parent, _ in foreign_keys
+        ),
+    ]
+
+
+def read_only_url(path: Path) -> URL:
+    """The address of an existing file that is only to be read, also while others write it."""
+    query = {"mode": "ro", "uri": "true"}
+    return URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=query)

@@ -66,8 +66,9 @@ def claim_next_batch(
     with database.write() as connection:
         state = _source_state(connection, source)
         now = clock.read()
-        if pacing.clock_was_set_back(slot_of(state), source.interval_seconds, now):
-            return _start_pace_anew(connection, source, now)
+        slot = slot_of(state)
+        if pacing.clock_was_set_back(slot, source.interval_seconds, now):
+            return _start_pace_anew(connection, source, slot, now)
         refused = refusal(connection, source, state, now)
         if refused:
             return refused
@@ -76,7 +77,7 @@ def claim_next_batch(
         claim = _make_claim(source, batch, now)
         _spend_slot(connection, claim)
         _trigger(connection, claim, source.lease_seconds)
-        return replace(claim, dispatch_id=_write_ledger(connection, claim, slot_of(state), worker))
+        return replace(claim, dispatch_id=_write_ledger(connection, claim, slot, worker))
 
 
 def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
@@ -100,12 +101,12 @@ def _source_state(connection: Connection, source: SourceSettings) -> AnyRow:
     return state or connection.execute(ADD_SOURCE, {"name": source.name}).one()
 
 
-def _start_pace_anew(connection: Connection, source: SourceSettings, now: Moment) -> Refusal:
-    # When the last call was made is not known any more, but it cannot have been after now.
-    margin = pacing.margin_seconds(source.interval_seconds)
-    slot = pacing.next_slot(now, source.interval_seconds, margin)
+def _start_pace_anew(
+    connection: Connection, source: SourceSettings, slot: pacing.Slot, now: Moment
+) -> Refusal:
+    slot = pacing.anew(slot, source.interval_seconds, now)
     connection.execute(UPDATE_SOURCE, {"the_source": source.name, **slot_columns(slot)})
-    return Refusal(Wait.SLOT, source.interval_seconds + margin)
+    return Refusal(Wait.SLOT, pacing.wait_seconds(slot, source.interval_seconds, now))
 
 
 def _admit_due_retries(connection: Connection, source: SourceSettings, now: Moment) -> None:

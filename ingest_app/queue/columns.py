@@ -56,6 +56,7 @@ def slot_columns(slot: Slot) -> dict[str, Any]:
         "next_slot_boot_seconds": slot.opens.boot_seconds,
         "boot_id": slot.opens.boot_id,
         "slot_interval_seconds": slot.interval_seconds,
+        "slot_margin_seconds": slot.margin_seconds,
     }
 
 
@@ -64,7 +65,7 @@ def slot_of(state: AnyRow) -> Slot:
     if state.next_slot_at is None:
         return UNUSED
     opens = Moment(state.next_slot_at, state.next_slot_boot_seconds, state.boot_id)
-    return Slot(opens, state.slot_interval_seconds)
+    return Slot(opens, state.slot_interval_seconds, state.slot_margin_seconds)
 
 
 def dispatch_columns(moment: Moment | None) -> dict[str, Any]:

@@ -22,14 +22,15 @@ class Slot:
     """The next slot as the last claim recorded it.
 
     opens: when it opens; None for a source that was never used, whose slot is open.
-    interval_seconds: the interval it was computed with.
+    interval_seconds, margin_seconds: what it was computed with.
     """
 
     opens: Moment | None
     interval_seconds: float
+    margin_seconds: float
 
 
-UNUSED = Slot(opens=None, interval_seconds=0.0)
+UNUSED = Slot(opens=None, interval_seconds=0.0, margin_seconds=0.0)
 
 
 def margin_seconds(interval_seconds: float) -> float:
@@ -43,14 +44,9 @@ def margin_seconds(interval_seconds: float) -> float:
     return min(max(share, _MARGIN_LEAST_SECONDS), _MARGIN_MOST_SECONDS)
 
 
-def spacing_seconds(interval_seconds: float) -> float:
-    """How far apart claims are: the interval and the margin."""
-    return interval_seconds + margin_seconds(interval_seconds)
-
-
 def next_slot(now: Moment, interval_seconds: float, margin: float) -> Slot:
     """The slot after a claim at `now` whose call starts within `margin` seconds."""
-    return Slot(now.later(interval_seconds + margin), interval_seconds)
+    return Slot(now.later(interval_seconds + margin), interval_seconds, margin)
 
 
 def opening(slot: Slot, interval_seconds: float) -> Moment | None:
@@ -75,4 +71,14 @@ def clock_was_set_back(slot: Slot, interval_seconds: float, now: Moment) -> bool
     opens = opening(slot, interval_seconds)
     if opens is None or opens.boot_seconds_since(now) is not None:
         return False
-    return opens.seconds_since(now) > spacing_seconds(interval_seconds) + _ROUNDING_SECONDS
+    farthest_seconds = interval_seconds + slot.margin_seconds + _ROUNDING_SECONDS
+    return opens.seconds_since(now) > farthest_seconds
+
+
+def anew(slot: Slot, interval_seconds: float, now: Moment) -> Slot:
+    """The slot after a clock that was set back.
+
+    When the last call began is not known any more, but it was not later than its margin from now.
+    """
+    margin = max(slot.margin_seconds, margin_seconds(interval_seconds))
+    return next_slot(now, interval_seconds, margin)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, select
 
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
@@ -18,10 +18,12 @@ from ingest_app.queue.columns import (
     lease_columns,
     lease_is_over,
 )
-from ingest_app.queue.statements import UPDATE_BATCH, UPDATE_HELD_BATCH
+from ingest_app.queue.statements import UPDATE_BATCH, UPDATE_DISPATCH, UPDATE_HELD_BATCH
 from ingest_app.settings import SourceSettings
 
-_LOST = "The worker gave no sign of life until its lease ran out."
+_SILENT = "The worker gave no sign of life until its lease ran out."
+_DEAD = "The worker died."
+_IN_FLIGHT = and_(dispatches.c.batch_id == batches.c.id, dispatches.c.outcome.is_(None))
 
 
 def renew_leases(
@@ -36,39 +38,58 @@ def renew_leases(
 
 
 def recover_expired_leases(
-    database: Database, source: SourceSettings, *, clock: Clock
+    database: Database,
+    source: SourceSettings,
+    *,
+    clock: Clock,
+    is_dead: Callable[[str], bool] = lambda _worker: False,
 ) -> Sequence[int]:
     """Take back the source's batches whose lease has run out, and return their ids.
 
     They wait again, at their old place; those whose attempts are used up have failed.
+    is_dead: tells of a worker of this machine's boot that it certainly runs no more; its leases end
+        with it.
     """
     with database.read() as connection:
-        if not _expired(connection, source, clock.read()):
+        if not _lost(connection, source, clock.read(), is_dead):
             return ()
     with database.write() as connection:
         now = clock.read()
-        expired = _expired(connection, source, now)
-        for batch in expired:
+        lost = _lost(connection, source, now, is_dead)
+        for batch in lost:
             _take_back(connection, batch, source.max_attempts, now)
-    return [batch.id for batch in expired]
+    return [batch.batch_id for batch in lost]
 
 
-def _expired(connection: Connection, source: SourceSettings, now: Moment) -> Sequence[AnyRow]:
-    over = lease_is_over(now, source.lease_seconds)
-    return connection.execute(
-        select(batches.c.id, batches.c.attempt_count)
-        .where(batches.c.source == source.name, TRIGGERED, over)
+def _lost(
+    connection: Connection, source: SourceSettings, now: Moment, is_dead: Callable[[str], bool]
+) -> Sequence[AnyRow]:
+    in_flight = connection.execute(
+        select(
+            batches.c.id.label("batch_id"),
+            batches.c.attempt_count,
+            dispatches.c.id.label("dispatch_id"),
+            dispatches.c.worker,
+            batches.c.boot_id,
+            lease_is_over(now, source.lease_seconds).label("is_over"),
+        )
+        .select_from(batches)
+        .outerjoin(dispatches, _IN_FLIGHT)
+        .where(batches.c.source == source.name, TRIGGERED)
         .order_by(batches.c.id)
-    ).all()
+    )
+    return [
+        batch
+        for batch in in_flight
+        if batch.is_over or (batch.boot_id == now.boot_id and is_dead(batch.worker or ""))
+    ]
 
 
 def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Moment) -> None:
-    values: dict[str, Any] = {"status": BatchStatus.YET_TO_START.value, "last_error": _LOST}
+    error = _SILENT if batch.is_over else _DEAD
+    values: dict[str, Any] = {"status": BatchStatus.YET_TO_START.value, "last_error": error}
     if batch.attempt_count >= max_attempts:
         values |= {"status": BatchStatus.FAILED.value, "completed_at": now.at}
-    connection.execute(UPDATE_BATCH, {"the_batch": batch.id, **values, **NO_LEASE})
-    connection.execute(
-        update(dispatches)
-        .where(dispatches.c.batch_id == batch.id, dispatches.c.outcome.is_(None))
-        .values(outcome=DispatchOutcome.LOST.value, finished_at=now.at, error=_LOST)
-    )
+    connection.execute(UPDATE_BATCH, {"the_batch": batch.batch_id, **values, **NO_LEASE})
+    lost = {"outcome": DispatchOutcome.LOST.value, "finished_at": now.at, "error": error}
+    connection.execute(UPDATE_DISPATCH, {"the_dispatch": batch.dispatch_id, **lost})

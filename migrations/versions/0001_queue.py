@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("next_slot_boot_seconds", sa.Double(), nullable=True),
         sa.Column("boot_id", sa.Text(), nullable=True),
         sa.Column("slot_interval_seconds", sa.Double(), nullable=True),
+        sa.Column("slot_margin_seconds", sa.Double(), nullable=True),
         sa.Column("deferred_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_sources")),

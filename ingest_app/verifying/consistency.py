@@ -1,0 +1,125 @@
+"""Do the tables contradict each other? What they must agree on follows from the promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select, text
+
+from ingest_app import sqlite
+from ingest_app.clock import Moment
+from ingest_app.models import batches
+from ingest_app.queue.columns import TRIGGERED, lease_is_over
+from ingest_app.verifying.findings import Finding
+
+_OVERDUE_SECONDS = 60.0
+"""So long after its end a lease should have been taken back by any running service."""
+
+_LONGEST_LEASE_SECONDS = 86_400.0 + _OVERDUE_SECONDS  # settings allow a day
+_LISTED_COUNT = 20
+
+
+class _Rule(NamedTuple):
+    promise: str
+    what: str
+    query: str
+
+
+_RULES = (
+    _Rule(
+        "P1",
+        "An ingestion does not have all its batches and IDs.",
+        """
+        SELECT 'ingestion ' || i.id FROM ingestions i
+        LEFT JOIN (
+            SELECT ingestion_id, count(*) AS batch_count, max(position) AS last_position,
+                   sum(json_array_length(ids)) AS id_count
+            FROM batches GROUP BY ingestion_id
+        ) b ON b.ingestion_id = i.id
+        WHERE b.batch_count IS NULL OR b.batch_count <> i.batch_count
+           OR b.last_position <> i.batch_count OR b.id_count <> i.id_count
+        """,
+    ),
+    _Rule(
+        "P6",
+        "A batch that is not triggered has a dispatch without an end.",
+        """
+        SELECT 'dispatch ' || d.id FROM dispatches d JOIN batches b ON b.id = d.batch_id
+        WHERE d.outcome IS NULL AND b.status <> 'triggered'
+        """,
+    ),
+    _Rule(
+        "P7",
+        "A batch was given to two workers at once.",
+        """
+        SELECT 'batch ' || batch_id FROM dispatches WHERE outcome IS NULL
+        GROUP BY batch_id HAVING count(*) > 1
+        """,
+    ),
+    _Rule(
+        "P7",
+        "A batch was dispatched again after it had ended.",
+        """
+        SELECT 'dispatch ' || later.id FROM dispatches earlier
+        JOIN dispatches later ON later.batch_id = earlier.batch_id AND later.id > earlier.id
+        WHERE earlier.outcome = 'completed'
+        """,
+    ),
+    _Rule(
+        "P2",
+        "A batch is triggered or completed without a dispatch that says so.",
+        """
+        SELECT 'batch ' || b.id FROM batches b
+        WHERE (b.status = 'completed' AND NOT EXISTS (
+                SELECT 1 FROM dispatches d WHERE d.batch_id = b.id AND d.outcome = 'completed'))
+           OR (b.status = 'triggered' AND NOT EXISTS (
+                SELECT 1 FROM dispatches d WHERE d.batch_id = b.id AND d.outcome IS NULL))
+        """,
+    ),
+    _Rule(
+        "P9",
+        "A completed batch does not have one record for each of its IDs.",
+        """
+        SELECT 'batch ' || b.id FROM batches b
+        LEFT JOIN (SELECT batch_id, count(*) AS record_count FROM records GROUP BY batch_id) r
+          ON r.batch_id = b.id
+        WHERE b.status = 'completed' AND coalesce(record_count, 0) <> json_array_length(b.ids)
+        """,
+    ),
+    _Rule(
+        "P9",
+        "A batch has records though it was not settled.",
+        """
+        SELECT DISTINCT 'batch ' || b.id FROM records r JOIN batches b ON b.id = r.batch_id
+        WHERE b.status <> 'completed'
+        """,
+    ),
+)
+
+
+def find_contradictions(connection: Connection, now: Moment) -> list[Finding]:
+    """Every rule that a row breaks, stuck batches, and what SQLite itself finds in the file."""
+    findings = [
+        Finding(rule.promise, rule.what, where)
+        for rule in _RULES
+        for where in _listed(connection.scalars(text(rule.query)).all())
+    ]
+    return [*findings, *_stuck(connection, now), *_damage(connection)]
+
+
+def _stuck(connection: Connection, now: Moment) -> list[Finding]:
+    over = lease_is_over(now.later(-_OVERDUE_SECONDS), _LONGEST_LEASE_SECONDS)
+    stuck = select(batches.c.id).where(TRIGGERED, over)
+    what = "A batch is triggered, but its lease has run out and nothing takes it back."
+    return [Finding("P6", what, f"batch {batch_id}") for batch_id in connection.scalars(stuck)]
+
+
+def _damage(connection: Connection) -> list[Finding]:
+    what = "The database file is damaged, or rows refer to missing ones."
+    return [Finding("file", what, damage) for damage in sqlite.find_damage(connection)]
+
+
+def _listed(rows: Sequence[str]) -> Sequence[str]:
+    left_out = len(rows) - _LISTED_COUNT
+    return rows if left_out <= 0 else [*rows[:_LISTED_COUNT], f"and {left_out} more"]

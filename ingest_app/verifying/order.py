@@ -1,0 +1,80 @@
+"""P4: whether a batch was ever dispatched while a better one waited."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from ingest_app.models import BatchStatus, batches, dispatches
+from ingest_app.verifying.findings import Finding
+
+QueueKey = tuple[int, str, int]
+"""`(priority_rank, created_at, id)` of a batch: the order in which batches go."""
+
+
+class Choice(NamedTuple):
+    """One claim: the batch it took, and the newest batch it could have taken."""
+
+    dispatch_id: int
+    batch: QueueKey
+    newest_batch_id: int
+
+
+def find_order_violations(connection: Connection, source: str) -> list[Finding]:
+    """Every dispatch of the source before which a better batch waited.
+
+    Only batches that wait for the first time count as better: when a retry was due is not in the
+    ledger.
+    """
+    return judge_order(_batches(connection, source), _choices(connection, source))
+
+
+def judge_order(by_id: Iterable[QueueKey], choices: Iterable[Choice]) -> list[Finding]:
+    """The same from batches in the order of their ids and choices in the order they were made."""
+    findings, waiting, gone = [], list[QueueKey](), set[int]()
+    arrivals = iter(by_id)
+    arriving = next(arrivals, None)
+    for choice in choices:
+        while arriving is not None and arriving[2] <= choice.newest_batch_id:
+            heapq.heappush(waiting, arriving)
+            arriving = next(arrivals, None)
+        while waiting and waiting[0][2] in gone:
+            gone.discard(heapq.heappop(waiting)[2])
+        if waiting and waiting[0] < choice.batch:
+            where = f"dispatch {choice.dispatch_id}: batch {waiting[0][2]} should have gone"
+            findings.append(Finding("P4", "A batch went while a better one waited.", where))
+        gone.add(choice.batch[2])
+    return findings
+
+
+def _batches(connection: Connection, source: str) -> Iterator[QueueKey]:
+    table = batches.c
+    query = (
+        select(table.priority_rank, table.created_at, table.id)
+        # When a cancelled batch left the queue is not known.
+        .where(table.source == source, table.status != BatchStatus.CANCELLED.value)
+        .order_by(table.id)
+    )
+    for rank, created_at, batch_id in connection.execute(query):
+        yield rank, created_at.isoformat(), batch_id
+
+
+def _choices(connection: Connection, source: str) -> Iterator[Choice]:
+    query = (
+        select(
+            dispatches.c.id,
+            dispatches.c.newest_batch_id,
+            batches.c.priority_rank,
+            batches.c.created_at,
+            batches.c.id.label("batch_id"),
+        )
+        .join(batches, batches.c.id == dispatches.c.batch_id)
+        .where(dispatches.c.source == source)
+        .order_by(dispatches.c.id)
+    )
+    for row in connection.execute(query):
+        key = (row.priority_rank, row.created_at.isoformat(), row.batch_id)
+        yield Choice(row.id, key, row.newest_batch_id)
