@@ -1,0 +1,288 @@
+"""The dispatcher's loop: when it looks, when it rests, and that it never stops looking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from ingest_app import dispatcher
+from ingest_app.database import Database
+from ingest_app.dispatcher import LOOK_SECONDS, Dispatcher
+from ingest_app.errors import DatabaseBusy
+from ingest_app.queue.claim import Claim
+from ingest_app.queue.refusing import Refusal, Wait
+from ingest_app.queue.submit import work_arrived
+from ingest_app.runtime import Runtime
+from ingest_app.scheduling import SteadyScheduler
+from ingest_app.settings import Settings, SourceSettings
+from tests.support.clocks import FakeClock
+from tests.support.fetching import FakeSource
+
+EMPTY = Refusal(Wait.EMPTY)
+Answer = Refusal | Claim | Exception
+
+
+class FakeScheduler:
+    """Remembers its jobs, and for when the one that dispatches was armed."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, tuple[Callable[[], None], float]] = {}
+        self.at_once: set[str] = set()
+        self.armed: list[float] = []
+
+    def add_job(self, job: Callable[[], None], *, id: str, seconds: float, **_: Any) -> None:
+        self.jobs[id] = (job, seconds)
+
+    def run_at(self, job_id: str, delay_seconds: float) -> None:
+        if delay_seconds == 0:
+            self.at_once.add(job_id)
+        if job_id == "dispatch-default":
+            self.armed.append(delay_seconds)
+
+    def run(self, job_id: str) -> None:
+        job, _ = self.jobs[job_id]
+        job()
+
+
+class Rig:
+    """One source's loop before a queue that answers what the test has laid out."""
+
+    def __init__(self, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers: list[Answer] = []
+        self.begun: list[Claim] = []
+        self.looks = 0
+        self.on_look: Callable[[], None] = lambda: None
+        self.scheduler = FakeScheduler()
+        monkeypatch.setattr(dispatcher, "make_source", lambda _settings: FakeSource())
+        monkeypatch.setattr(dispatcher, "find_refusal", lambda *_, **__: None)
+        monkeypatch.setattr(dispatcher, "claim_next_batch", self._answer)
+        runtime = Runtime(Settings("sqlite:///none.db"), cast(Database, object()), clock)
+        steady = cast(SteadyScheduler, self.scheduler)
+        self.loop = dispatcher._SourceLoop(runtime, SourceSettings(), steady)
+        monkeypatch.setattr(self.loop._in_flight, "begin", self.begun.append)
+        self.scheduler.armed.clear()
+
+    def tick(self, *answers: Answer) -> Sequence[float]:
+        """One run of the job before these answers; what it armed."""
+        self.answers = list(answers)
+        self.loop.tick()
+        return self.scheduler.armed
+
+    def _answer(self, *_: object, **__: object) -> Claim | Refusal:
+        self.looks += 1
+        answer = self.answers.pop(0)
+        self.on_look()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def rig(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    return Rig(clock, monkeypatch)
+
+
+@pytest.fixture
+def claim(clock: FakeClock) -> Claim:
+    return Claim(
+        batch_id=7,
+        source="default",
+        ids=(1,),
+        attempt=1,
+        claim_token="token",
+        dispatch_id=70,
+        claimed=clock.read(),
+        interval_seconds=5.0,
+        margin_seconds=0.025,
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "armed_seconds"),
+    [
+        pytest.param(Refusal(Wait.SLOT, 0.3), 0.3, id="the exact opening of the slot"),
+        pytest.param(Refusal(Wait.RETRY, 0.1), 0.1, id="the instant a retry is due"),
+        pytest.param(Refusal(Wait.SLOT, 60.0), LOOK_SECONDS, id="others may change it before"),
+        pytest.param(Refusal(Wait.DEFERRED, 900.0), LOOK_SECONDS, id="a long deferral"),
+        pytest.param(EMPTY, LOOK_SECONDS, id="another process may submit"),
+        pytest.param(Refusal(Wait.PAUSED), LOOK_SECONDS, id="another process may resume"),
+        pytest.param(Refusal(Wait.IN_FLIGHT), LOOK_SECONDS, id="another process may settle"),
+    ],
+)
+def test_refused_tick_is_armed_for_the_instant_more_may_go(
+    rig: Rig, refusal: Refusal, armed_seconds: float
+) -> None:
+    assert rig.tick(refusal) == [armed_seconds]
+
+
+def test_tick_dispatches_all_that_may_go(rig: Rig, claim: Claim) -> None:
+    rig.tick(claim, claim, Refusal(Wait.SLOT, 0.3))
+    assert rig.begun == [claim, claim]
+
+
+def test_claimed_batch_is_an_event_with_its_facts(
+    rig: Rig, claim: Claim, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        rig.tick(claim, EMPTY)
+    assert caplog.messages == ["batch_claimed batch_id=7 source=default attempt=1"]
+
+
+def test_write_lock_is_not_asked_for_when_a_look_shows_nothing_to_do(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "find_refusal", lambda *_, **__: EMPTY)
+    assert (rig.tick(), rig.looks) == ([LOOK_SECONDS], 0)
+
+
+def test_wake_while_resting_runs_the_job_at_once(rig: Rig) -> None:
+    rig.loop.wake()
+    assert rig.scheduler.armed == [0]
+
+
+def wake_in_the_first_look(rig: Rig) -> None:
+    """Work arrives just after the look that found nothing."""
+    rig.on_look = lambda: rig.loop.wake() if rig.looks == 1 else None
+
+
+def test_wake_between_the_last_look_and_the_arming_is_not_lost(rig: Rig) -> None:
+    wake_in_the_first_look(rig)
+    rig.tick(EMPTY, EMPTY)
+    assert (rig.looks, rig.scheduler.armed) == (2, [LOOK_SECONDS])
+
+
+def test_without_the_second_look_the_wake_is_seen_to_be_lost(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test above: rest without asking whether something woke it.
+    def rest(loop: dispatcher._SourceLoop, delay_seconds: float) -> bool:
+        loop._ticking = False
+        loop._arm(delay_seconds)
+        return True
+
+    monkeypatch.setattr(dispatcher._SourceLoop, "_rest", rest)
+    wake_in_the_first_look(rig)
+    rig.tick(EMPTY, EMPTY)
+    assert rig.looks == 1
+
+
+def test_second_tick_leaves_the_work_to_the_first_which_looks_again(rig: Rig) -> None:
+    rig.on_look = lambda: rig.loop.tick() if rig.looks == 1 else None
+    rig.tick(EMPTY, EMPTY)
+    assert (rig.looks, rig.scheduler.armed) == (2, [LOOK_SECONDS])
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [
+        pytest.param(DatabaseBusy("busy"), "dispatch_postponed", id="a fault of the database"),
+        pytest.param(RuntimeError("a mistake"), "dispatch_crashed", id="a mistake of ours"),
+    ],
+)
+def test_error_in_a_tick_is_logged_and_the_next_one_armed(
+    rig: Rig, caplog: pytest.LogCaptureFixture, error: Exception, event: str
+) -> None:
+    assert rig.tick(error) == [dispatcher._FAULT_SECONDS]
+    assert [message.split()[0] for message in caplog.messages] == [event]
+    assert rig.tick(EMPTY) == [dispatcher._FAULT_SECONDS, LOOK_SECONDS]
+
+
+def test_stopping_loop_claims_nothing_and_arms_nothing(rig: Rig) -> None:
+    rig.loop.stopping = True
+    assert (rig.tick(EMPTY), rig.looks) == ([], 0)
+    rig.loop.wake()
+    assert rig.scheduler.armed == []
+
+
+def test_loop_told_to_stop_during_a_tick_claims_no_more(rig: Rig, claim: Claim) -> None:
+    def stop() -> None:
+        rig.loop.stopping = True
+
+    rig.on_look = stop
+    assert (rig.tick(claim, claim), rig.begun) == ([], [claim])
+
+
+def test_end_of_a_batch_wakes_the_loop(rig: Rig) -> None:
+    rig.loop._in_flight._on_end()
+    assert rig.scheduler.armed == [0]
+
+
+def test_recovered_batch_wakes_the_loop(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dispatcher, "recover_expired_leases", lambda *_, **__: [7])
+    rig.scheduler.run("recover-default")
+    assert rig.scheduler.armed == [0]
+    assert caplog.messages == ["lease_expired batch_id=7"]
+
+
+def test_recovery_postponed_by_the_database_waits_for_its_next_run(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def busy(*_: object, **__: object) -> Sequence[int]:
+        raise DatabaseBusy("busy")
+
+    monkeypatch.setattr(dispatcher, "recover_expired_leases", busy)
+    rig.scheduler.run("recover-default")
+    assert [message.split()[0] for message in caplog.messages] == ["job_postponed"]
+
+
+def test_lease_outlives_missed_heartbeats_and_is_looked_at_often(rig: Rig) -> None:
+    seconds = {job_id: seconds for job_id, (_, seconds) in rig.scheduler.jobs.items()}
+    lease_seconds = SourceSettings().lease_seconds
+    assert seconds["heartbeat-default"] <= lease_seconds / 3
+    assert seconds["recover-default"] <= lease_seconds / 10
+
+
+def test_loop_looks_for_work_and_for_lost_batches_as_soon_as_it_starts(rig: Rig) -> None:
+    assert rig.scheduler.at_once == {"dispatch-default", "recover-default"}
+
+
+class Loops:
+    """A dispatcher whose loops are not started but counted."""
+
+    def __init__(self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.woken: list[str] = []
+        self.started = 0
+        self.dispatcher = Dispatcher(runtime)
+        monkeypatch.setattr(Dispatcher, "_start", self._start)
+
+    def _start(self, *_: object) -> None:
+        self.started += 1
+
+
+def test_dispatcher_starts_once_in_a_process_and_again_after_a_fork(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = Runtime(Settings("sqlite:///none.db"), cast(Database, object()), clock)
+    loops = Loops(runtime, monkeypatch)
+    loops.dispatcher.start()
+    loops.dispatcher.start()
+    assert loops.started == 1
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    loops.dispatcher.start()
+    assert loops.started == 2
+
+
+def test_dispatcher_that_never_started_has_nothing_to_stop(clock: FakeClock) -> None:
+    runtime = Runtime(Settings("sqlite:///none.db"), cast(Database, object()), clock)
+    stopped = Dispatcher(runtime)
+    stopped.stop(grace_seconds=0)
+    stopped.stop_claiming()
+
+
+def test_submission_wakes_the_loop_of_its_source_and_its_database_only(
+    rig: Rig, clock: FakeClock
+) -> None:
+    database, another = cast(Database, object()), cast(Database, object())
+    waking = Dispatcher(Runtime(Settings("sqlite:///none.db"), database, clock))
+    waking._loops = {"default": rig.loop}
+    work_arrived.connect(waking._wake, sender=database)
+    work_arrived.send(another, source="default")
+    work_arrived.send(database, source="of another process")
+    assert rig.scheduler.armed == []
+    work_arrived.send(database, source="default")
+    assert rig.scheduler.armed == [0]

@@ -1,0 +1,358 @@
+"""One batch from its claim to its outcome, with the queue's verbs replaced by a recorder."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import pytest
+
+from ingest_app import in_flight
+from ingest_app.clock import Moment
+from ingest_app.database import Database
+from ingest_app.errors import DatabaseBusy, StaleClaim
+from ingest_app.in_flight import InFlight
+from ingest_app.items import FetchedRecord, ItemId
+from ingest_app.queue.claim import Claim
+from ingest_app.runtime import Runtime
+from ingest_app.settings import Settings, SourceSettings
+from ingest_app.sources import Source
+from tests.support.clocks import FakeClock
+from tests.support.fetching import (
+    TIMEOUT_SECONDS,
+    FakeSource,
+    HangingSource,
+    broken,
+    disordered,
+    fetch_all,
+    incomplete,
+)
+
+VERBS = ("complete_batch", "retry_batch", "fail_batch", "release_batch", "renew_leases")
+
+
+@dataclass
+class Settled:
+    """One verb of the queue, as it was called; `claim` is a list of them for `renew_leases`."""
+
+    verb: str
+    claim: Any
+    facts: dict[str, Any]
+
+
+class Rig:
+    """Batches in flight of one source, and what they asked the queue for."""
+
+    def __init__(self, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = clock
+        self.asked: list[Settled] = []
+        self.faults: list[Exception] = []
+        self.ended = threading.Semaphore(0)
+        self.settings = SourceSettings(max_attempts=3)
+        for verb in VERBS:
+            monkeypatch.setattr(in_flight, verb, self._recorder(verb))
+        monkeypatch.setattr(in_flight, "hold_slot", self._hold_slot)
+        monkeypatch.setattr(in_flight, "_FAULT_SECONDS", 0.0)
+
+    def holding(self, source: Source) -> InFlight:
+        no_database = cast(Database, object())
+        runtime = Runtime(Settings("sqlite:///none.db"), no_database, self.clock)
+        return InFlight(runtime, self.settings, source, on_end=self.ended.release)
+
+    def claim(self, attempt: int = 1, ids: tuple[ItemId, ...] = (1, 2, 3)) -> Claim:
+        return Claim(
+            batch_id=7,
+            source="default",
+            ids=ids,
+            attempt=attempt,
+            claim_token="token",
+            dispatch_id=70,
+            claimed=self.clock.read(),
+            interval_seconds=5.0,
+            margin_seconds=0.025,
+        )
+
+    def carry_out(self, source: Source, claim: Claim | None = None) -> Settled:
+        """Begin the batch, wait until it has left, and return the last that was asked."""
+        self.holding(source).begin(claim or self.claim())
+        self.wait()
+        return self.asked[-1]
+
+    def wait(self) -> None:
+        assert self.ended.acquire(timeout=TIMEOUT_SECONDS)
+
+    def verbs(self) -> list[str]:
+        return [settled.verb for settled in self.asked]
+
+    def _recorder(self, verb: str) -> Callable[..., None]:
+        def record(_database: Database, claim: Any, *facts: Any, **named: Any) -> None:
+            self.asked.append(Settled(verb, claim, {**named, "positional": facts}))
+            if self.faults:
+                raise self.faults.pop(0)
+
+        return record
+
+    def _hold_slot(self, _database: Database, claim: Claim, *, clock: FakeClock) -> Claim:
+        self.asked.append(Settled("hold_slot", claim, {}))
+        if self.faults:
+            raise self.faults.pop(0)
+        return replace(claim, claimed=clock.read(), margin_seconds=claim.margin_seconds * 2)
+
+
+@pytest.fixture
+def rig(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    return Rig(clock, monkeypatch)
+
+
+def test_fetched_batch_is_completed_with_its_records(rig: Rig) -> None:
+    settled = rig.carry_out(FakeSource())
+    assert settled.verb == "complete_batch"
+    assert settled.facts["fetched"] == fetch_all((1, 2, 3))
+    assert settled.facts["called"] == rig.clock.read()
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        pytest.param(broken(OSError("no route")), "OSError: no route", id="the call failed"),
+        pytest.param(broken(KeyError("id")), "KeyError: 'id'", id="a mistake in the source"),
+        pytest.param(incomplete(), "one record per ID", id="fewer records than IDs"),
+        pytest.param(disordered(), "in their order", id="records of other IDs"),
+        pytest.param(FakeSource(lambda _: []), "one record per ID", id="no records"),
+        pytest.param(
+            FakeSource(lambda ids: [*fetch_all(ids), *fetch_all(ids)]),
+            "one record per ID",
+            id="more records than IDs",
+        ),
+    ],
+)
+def test_failed_attempt_is_retried(rig: Rig, source: FakeSource, error: str) -> None:
+    settled = rig.carry_out(source)
+    assert settled.verb == "retry_batch"
+    assert error in settled.facts["error"]
+
+
+@pytest.mark.parametrize(("attempt", "longest_seconds"), [(1, 1.0), (2, 2.0)])
+def test_retry_backs_off_with_the_attempts(rig: Rig, attempt: int, longest_seconds: float) -> None:
+    settled = rig.carry_out(broken(OSError("no route")), rig.claim(attempt))
+    assert longest_seconds / 2 <= settled.facts["delay_seconds"] <= longest_seconds
+
+
+def test_last_attempt_that_fails_fails_the_batch(rig: Rig) -> None:
+    settled = rig.carry_out(broken(OSError("no route")), rig.claim(attempt=3))
+    assert settled.verb == "fail_batch"
+    assert settled.facts["error"] == "OSError: no route"
+
+
+def test_outcome_is_kept_until_the_database_can_record_it(rig: Rig) -> None:
+    rig.faults = [DatabaseBusy("busy"), DatabaseBusy("busy")]
+    source = FakeSource()
+    rig.carry_out(source)
+    assert rig.verbs() == ["complete_batch"] * 3
+    assert len(source.calls) == 1  # to fetch again would cost another slot
+
+
+def test_outcome_of_a_claim_that_was_lost_is_dropped(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.faults = [StaleClaim(7)]
+    rig.carry_out(FakeSource())
+    assert rig.verbs() == ["complete_batch"]
+    assert [message.split()[0] for message in caplog.messages] == ["claim_lost"]
+
+
+def test_crash_while_settling_is_logged_and_the_batch_has_left(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.faults = [RuntimeError("a mistake of ours")]
+    rig.carry_out(FakeSource())
+    assert [message.split()[0] for message in caplog.messages] == ["batch_crashed"]
+    assert rig.verbs() == ["complete_batch"]  # the lease brings it back
+
+
+def test_settled_batch_is_an_event_with_its_facts(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        rig.carry_out(FakeSource())
+    (record,) = caplog.records
+    assert record.message == (
+        "batch_settled outcome=completed batch_id=7 source=default attempt=1 dispatch_id=70"
+    )
+
+
+@pytest.mark.parametrize(
+    ("late_seconds", "verbs"),
+    [
+        pytest.param(0.0, ["complete_batch"], id="at once"),
+        pytest.param(0.02, ["complete_batch"], id="within the margin"),
+        pytest.param(0.03, ["hold_slot", "complete_batch"], id="late"),
+        pytest.param(60.0, ["hold_slot", "complete_batch"], id="very late"),
+    ],
+)
+def test_call_that_starts_late_moves_its_slot_first(
+    rig: Rig, late_seconds: float, verbs: list[str]
+) -> None:
+    claim = rig.claim()
+    rig.clock.move(late_seconds)
+    rig.carry_out(FakeSource(), claim)
+    assert rig.verbs() == verbs
+
+
+def seconds_after_claim(settled: Settled) -> float:
+    """How long after the claim that the slot is counted from the call started."""
+    called: Moment = settled.facts["called"]
+    return called.seconds_since(settled.claim.claimed)
+
+
+def test_late_call_is_in_time_for_its_moved_slot(rig: Rig) -> None:
+    claim = rig.claim()
+    rig.clock.move(1.0)
+    settled = rig.carry_out(FakeSource(), claim)
+    assert seconds_after_claim(settled) <= settled.claim.margin_seconds
+
+
+def test_without_the_check_a_late_call_is_seen_to_miss_its_slot(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test above.
+    monkeypatch.setattr(Claim, "is_late", lambda _claim, _now: False)
+    claim = rig.claim()
+    rig.clock.move(1.0)
+    settled = rig.carry_out(FakeSource(), claim)
+    assert seconds_after_claim(settled) > settled.claim.margin_seconds
+
+
+def test_late_call_without_a_pace_needs_no_slot(rig: Rig) -> None:
+    claim = replace(rig.claim(), interval_seconds=0.0, margin_seconds=0.0)
+    rig.clock.move(60)
+    rig.carry_out(FakeSource(), claim)
+    assert rig.verbs() == ["complete_batch"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(StaleClaim(7), id="another claim has had the slot"),
+        pytest.param(DatabaseBusy("busy"), id="the slot cannot be recorded"),
+    ],
+)
+def test_call_whose_slot_cannot_be_moved_is_not_made(rig: Rig, fault: Exception) -> None:
+    source = FakeSource()
+    claim = rig.claim()
+    rig.clock.move(1.0)
+    rig.faults = [fault]
+    settled = rig.carry_out(source, claim)
+    assert source.calls == []
+    assert (settled.verb, settled.facts["called"]) == ("release_batch", None)
+
+
+def test_call_that_is_always_late_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Claim, "is_late", lambda _claim, _now: True)
+    source = FakeSource()
+    settled = rig.carry_out(source)
+    assert source.calls == []
+    assert (settled.verb, settled.facts["called"]) == ("release_batch", None)
+
+
+def test_heartbeat_renews_all_batches_in_flight(rig: Rig) -> None:
+    source = HangingSource()
+    held = rig.holding(source)
+    claims = [rig.claim(), replace(rig.claim(), batch_id=8, dispatch_id=80)]
+    for claim in claims:
+        held.begin(claim)
+    held.renew()
+    assert rig.verbs() == ["renew_leases"]
+    assert rig.asked[0].claim == claims
+    source.may_answer.set()
+    rig.wait()
+    rig.wait()
+
+
+def test_heartbeat_with_nothing_in_flight_asks_nothing(rig: Rig) -> None:
+    held = rig.holding(FakeSource())
+    held.begin(rig.claim())
+    rig.wait()
+    held.renew()
+    assert rig.verbs() == ["complete_batch"]
+
+
+def test_stop_waits_for_a_call_that_ends_in_time(rig: Rig) -> None:
+    source = HangingSource()
+    held = rig.holding(source)
+    held.begin(rig.claim())
+    assert source.called.wait(TIMEOUT_SECONDS)
+    source.may_answer.set()
+    held.finish(time.monotonic() + TIMEOUT_SECONDS)
+    assert rig.verbs() == ["complete_batch"]
+    rig.wait()
+
+
+def test_stop_hands_back_what_does_not_end_in_time(rig: Rig) -> None:
+    source = HangingSource()
+    held = rig.holding(source)
+    held.begin(rig.claim())
+    assert source.called.wait(TIMEOUT_SECONDS)
+    held.finish(time.monotonic())
+    assert rig.verbs() == ["release_batch"]
+    assert rig.asked[0].facts["called"] == rig.clock.read()  # the call was made
+    source.may_answer.set()
+    rig.wait()
+
+
+def test_call_that_ends_after_the_stop_settles_nothing(rig: Rig) -> None:
+    source = HangingSource()
+    held = rig.holding(source)
+    held.begin(rig.claim())
+    assert source.called.wait(TIMEOUT_SECONDS)
+    held.finish(time.monotonic())
+    source.may_answer.set()
+    rig.wait()
+    assert rig.verbs() == ["release_batch"]
+
+
+def test_stop_survives_a_database_that_cannot_take_the_batch_back(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = HangingSource()
+    held = rig.holding(source)
+    held.begin(rig.claim())
+    assert source.called.wait(TIMEOUT_SECONDS)
+    rig.faults = [DatabaseBusy("busy")]
+    held.finish(time.monotonic())
+    assert [message.split()[0] for message in caplog.messages] == ["release_failed"]
+    source.may_answer.set()
+    rig.wait()
+
+
+def test_batch_for_which_there_is_no_thread_is_handed_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    held = rig.holding(FakeSource())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    held.begin(rig.claim())
+    assert rig.verbs() == ["release_batch"]
+    held.renew()
+    assert rig.verbs() == ["release_batch"]  # nothing is in flight any more
+
+
+def test_error_that_cannot_even_be_shown_leaves_the_batch_to_its_lease(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unprintable(Exception):
+        def __str__(self) -> str:
+            raise ValueError("this error cannot even be shown")
+
+    def answer(_ids: Sequence[ItemId]) -> Sequence[FetchedRecord]:
+        raise Unprintable
+
+    rig.holding(FakeSource(answer)).begin(rig.claim())
+    rig.wait()
+    assert [message.split()[0] for message in caplog.messages] == ["batch_crashed"]

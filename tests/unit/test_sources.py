@@ -1,0 +1,21 @@
+"""The simulated upstream, and what becomes of a kind by its name."""
+
+from __future__ import annotations
+
+from ingest_app.models import RecordOutcome
+from ingest_app.settings import SourceSettings
+from ingest_app.sources import make_source
+from ingest_app.sources.simulated import SimulatedSource
+
+
+def test_simulated_source_knows_every_id_in_order() -> None:
+    records = SimulatedSource(latency_seconds=0).fetch([2, "b", 2])
+    assert [(record.item_id, record.outcome, record.data) for record in records] == [
+        (2, RecordOutcome.FETCHED, {"id": 2}),
+        ("b", RecordOutcome.FETCHED, {"id": "b"}),
+        (2, RecordOutcome.FETCHED, {"id": 2}),
+    ]
+
+
+def test_kind_simulated_makes_the_simulated_source() -> None:
+    assert isinstance(make_source(SourceSettings(simulated_latency_seconds=0)), SimulatedSource)
