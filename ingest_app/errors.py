@@ -38,6 +38,14 @@ class StaleClaim(IngestError):
         self.batch_id = batch_id
 
 
+class SlotTaken(IngestError):
+    """A call that starts late may not be made: its slot is gone."""
+
+    def __init__(self, batch_id: int) -> None:
+        super().__init__("The call would have been too late for its slot.")
+        self.batch_id = batch_id
+
+
 class DatabaseError(IngestError):
     """The database could not do what was asked; nothing of it was kept."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ingest_app.clock import Moment
-from ingest_app.errors import DatabaseError, StaleClaim
+from ingest_app.deadline import Deadline
+from ingest_app.errors import DatabaseError, SlotTaken, StaleClaim
 from ingest_app.events import emit
 from ingest_app.items import FetchedRecord
 from ingest_app.queue import retrying
@@ -23,7 +23,9 @@ from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
 from ingest_app.sources import Source
 
-_MOST_SLOT_MOVES = 8
+HEARTBEATS_A_LEASE = 3
+
+_MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
 _FAULT_SECONDS = 1.0
 """How long to wait before settling again when the database could not record the outcome."""
 
@@ -43,7 +45,12 @@ class InFlight:
     """
 
     def __init__(
-        self, runtime: Runtime, settings: SourceSettings, source: Source, on_end: Callable[[], None]
+        self,
+        runtime: Runtime,
+        settings: SourceSettings,
+        source: Source,
+        *,
+        on_end: Callable[[], None],
     ) -> None:
         """`on_end` is called whenever a batch has left."""
         self._runtime = runtime
@@ -55,32 +62,50 @@ class InFlight:
         self._abandoned = threading.Event()
 
     def begin(self, claim: Claim) -> None:
-        """Carry the batch out in a thread of its own."""
+        """Carry the batch out in a thread of its own; after `finish`, hand it back."""
+        emit(_log, "batch_claimed", **_facts(claim))
         work = _Work(claim)
         with self._changed:
-            self._works[claim.dispatch_id] = work
-        thread = threading.Thread(
-            target=self._run, args=(work,), name=f"batch-{claim.batch_id}", daemon=True
-        )
+            abandoned = self._abandoned.is_set()
+            if not abandoned:
+                self._works[claim.dispatch_id] = work
+        if abandoned:
+            self._release(work, "The worker was stopped.")
+            return
         try:
-            thread.start()
+            threading.Thread(
+                target=self._run, args=(work,), name=f"batch-{claim.batch_id}", daemon=True
+            ).start()
         except RuntimeError:  # no more threads: let another process have it
-            self._leave(work)
             self._release(work, "The worker could not start a thread.")
+            self._leave(work)
 
     def renew(self) -> None:
-        """The heartbeat of all batches in flight."""
+        """The heartbeat of all batches in flight. Raises DatabaseError."""
         claims = [work.claim for work in self._held()]
         if claims:
             renew_leases(self._runtime.database, claims, self._settings, clock=self._runtime.clock)
 
-    def finish(self, deadline: float) -> None:
-        """Wait for all until `deadline` (of `time.monotonic`), then hand back what is left."""
+    def finish(self, deadline: Deadline) -> None:
+        """Wait for all until the deadline, then hand back what is left."""
+        heartbeat = Deadline(self._settings.lease_seconds / HEARTBEATS_A_LEASE)
+        while not deadline.wait_for(self._changed, self._is_empty) and not deadline.is_over():
+            if heartbeat.is_over():
+                heartbeat = Deadline(self._settings.lease_seconds / HEARTBEATS_A_LEASE)
+                self._renew_if_possible()
         with self._changed:
-            self._changed.wait_for(lambda: not self._works, max(0.0, deadline - time.monotonic()))
-        self._abandoned.set()
+            self._abandoned.set()
         for work in self._held():
             self._release(work, "The worker was stopped before the call ended.")
+
+    def _is_empty(self) -> bool:
+        return not self._works
+
+    def _renew_if_possible(self) -> None:
+        try:
+            self.renew()
+        except DatabaseError as error:
+            emit(_log, "job_postponed", level=logging.WARNING, reason=error)
 
     def _held(self) -> Sequence[_Work]:
         with self._changed:
@@ -90,65 +115,66 @@ class InFlight:
         with self._changed:
             self._works.pop(work.claim.dispatch_id, None)
             self._changed.notify_all()
+        self._on_end()
 
     def _run(self, work: _Work) -> None:
         try:
             self._carry_out(work)
         except StaleClaim:
             emit(_log, "claim_lost", level=logging.WARNING, **_facts(work.claim))
+        except SlotTaken as error:
+            self._release(work, str(error))
+        except DatabaseError as error:  # of `hold_slot`: then no call was made
+            self._release(work, f"The slot could not be moved for a late call. {error}")
         except Exception:
             _log.exception("batch_crashed batch_id=%s", work.claim.batch_id)
+            self._release(work, "The worker made a mistake; its log says which.")
         finally:
             self._leave(work)
-            self._on_end()
 
     def _carry_out(self, work: _Work) -> None:
-        if not self._get_in_time(work):
-            self._release(work, "The call would have been too late for its slot.")
+        called = self._begin_call(work)
+        if called is None:
             return
         try:
             fetched = self._source.fetch(work.claim.ids)
             _check_complete(work.claim, fetched)
-        except Exception as error:  # whatever a source raises is a failed attempt
+            complete = partial(complete_batch, fetched=fetched)
+            self._settle(work, "completed", partial(complete, called=called))
+        except StaleClaim:
+            raise
+        except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            self._settle_failure(work, f"{type(error).__name__}: {error}")
-        else:
-            self._settle(work, "completed", partial(complete_batch, fetched=fetched))
+            self._settle_failure(work, f"{type(error).__name__}: {error}", called)
 
-    def _get_in_time(self, work: _Work) -> bool:
-        # The check is the last thing before the call, so that the slot is measured where
-        # the call is made.
+    def _begin_call(self, work: _Work) -> Moment | None:
+        # The last thing before the call, so that the slot is measured where the call is made.
         for _ in range(_MOST_SLOT_MOVES):
-            work.called = self._runtime.clock.read()
-            if not work.claim.is_late(work.called):
-                return True
-            try:
-                work.claim = hold_slot(
-                    self._runtime.database, work.claim, clock=self._runtime.clock
-                )
-            except (StaleClaim, DatabaseError):
-                break
-        work.called = None
-        return False
+            with self._changed:
+                if self._abandoned.is_set():  # `finish` has handed the batch back
+                    return None
+                now = self._runtime.clock.read()
+                if not work.claim.is_late(now):
+                    work.called = now
+                    return now
+            work.claim = hold_slot(self._runtime.database, work.claim, clock=self._runtime.clock)
+        raise SlotTaken(work.claim.batch_id)
 
-    def _settle_failure(self, work: _Work, error: str) -> None:
-        decision = retrying.decide(work.claim.attempt, self._settings.max_attempts, random.random())
+    def _settle_failure(self, work: _Work, error: str, called: Moment) -> None:
+        decision = retrying.decide(
+            work.claim.attempt, max_attempts=self._settings.max_attempts, jitter=random.random()
+        )
         if isinstance(decision, retrying.Retry):
             retry = partial(retry_batch, error=error, delay_seconds=decision.delay_seconds)
-            self._settle(work, "retried", retry)
+            self._settle(work, "retried", partial(retry, called=called))
         else:
-            self._settle(work, "failed", partial(fail_batch, error=error))
+            self._settle(work, "failed", partial(fail_batch, error=error, called=called))
 
     def _settle(self, work: _Work, outcome: str, verb: Callable[..., None]) -> None:
         # What was fetched is kept until it is recorded: to fetch it again would cost another slot.
         while not self._abandoned.is_set():
             try:
-                verb(
-                    self._runtime.database,
-                    work.claim,
-                    called=work.called,
-                    clock=self._runtime.clock,
-                )
+                verb(self._runtime.database, work.claim, clock=self._runtime.clock)
             except DatabaseError as error:
                 emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
                 self._abandoned.wait(_FAULT_SECONDS)
@@ -161,7 +187,7 @@ class InFlight:
             release_batch(
                 self._runtime.database,
                 work.claim,
-                reason,
+                reason=reason,
                 called=work.called,
                 clock=self._runtime.clock,
             )

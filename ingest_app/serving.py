@@ -55,8 +55,10 @@ def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
 
     def handle(number: int, frame: FrameType | None) -> None:
         dispatcher.stop_claiming()
-        worker.told_to_stop_at = time.monotonic()
-        if callable(before):
+        if not hasattr(worker, "told_to_stop_at"):
+            worker.told_to_stop_at = time.monotonic()
+        # gunicorn's own handler may raise SystemExit, which must not end a stop half way.
+        if not dispatcher.hurry() and callable(before):
             before(number, frame)
 
     signal.signal(number, handle)

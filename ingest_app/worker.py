@@ -13,14 +13,16 @@ import socket
 from pathlib import Path
 
 _PROC = Path("/proc")
-_NAME = re.compile(r".*:(?P<pid>[1-9][0-9]{0,9})/(?P<start>[0-9]+)@(?P<namespace>[0-9]+)")
+_NAME = re.compile(r".*:(?P<pid>[1-9][0-9]{0,8})/(?P<start>[0-9]+)@(?P<namespace>[0-9]+)")
 
 
 def worker_name() -> str:
     """The name of this process."""
     plain = f"{socket.gethostname()}:{os.getpid()}"
-    start, namespace = _start_of(os.getpid()), _namespace()
-    return f"{plain}/{start}@{namespace}" if start and namespace else plain
+    try:
+        return f"{plain}/{_start_of(os.getpid())}@{_namespace()}"
+    except OSError:
+        return plain
 
 
 def is_dead(name: str) -> bool:
@@ -29,30 +31,28 @@ def is_dead(name: str) -> bool:
     False whenever that cannot be told, as of a process in another container.
     """
     parts = _NAME.fullmatch(name)
-    if parts is None or parts["namespace"] != _namespace():
-        return False
     try:
-        os.kill(int(parts["pid"]), 0)
+        return parts is not None and parts["namespace"] == _namespace() and not _runs(parts)
+    except OSError:  # another user's, or no file descriptor left to look with
+        return False
+
+
+def _runs(parts: re.Match[str]) -> bool:
+    pid = int(parts["pid"])
+    try:
+        os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's, whose start may be hidden from us
         return False
-    return _start_of(int(parts["pid"])) != parts["start"]
+    return _start_of(pid) == parts["start"]
 
 
-def _namespace() -> str | None:
-    try:
-        return os.readlink(_PROC / "self/ns/pid").strip("pid:[]")
-    except OSError:
-        return None
+def _namespace() -> str:
+    return os.readlink(_PROC / "self/ns/pid").strip("pid:[]")
 
 
 def _start_of(pid: int) -> str | None:
-    """The start time of a running process, in clock ticks since boot; None when there is none."""
-    try:
-        stat = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return None
+    """A process's start time in clock ticks since boot, None if it only waits to be reaped."""
+    stat = (_PROC / str(pid) / "stat").read_text()
     # The command, in parentheses, may hold anything; the state comes after it.
     fields = stat.rpartition(")")[2].split()
     state, start = fields[0], fields[19]

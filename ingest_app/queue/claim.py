@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
-from ingest_app.errors import StaleClaim
+from ingest_app.errors import SlotTaken, StaleClaim
 from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus
 from ingest_app.queue import pacing, retrying
@@ -83,12 +83,11 @@ def claim_next_batch(
 def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
     """Move the slot of a claim whose call starts late, and give it twice the margin.
 
-    Raises StaleClaim when the batch was taken away or another claim has had the slot since: then no
-    call may be made.
+    Raises StaleClaim when the batch was taken away, SlotTaken when another claim has had the slot
+    since: then no call may be made.
     """
     with database.write() as connection:
-        if not _has_last_slot(connection, claim):
-            raise StaleClaim(claim.batch_id)
+        _check_still_next(connection, claim)
         moved = replace(claim, claimed=clock.read(), margin_seconds=claim.margin_seconds * 2)
         _spend_slot(connection, moved)
         spent = {"margin_seconds": moved.margin_seconds, **dispatch_columns(moved.claimed)}
@@ -148,13 +147,13 @@ def _trigger(connection: Connection, claim: Claim, lease_seconds: float) -> None
 def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worker: str) -> int:
     opened = pacing.opening(slot, claim.interval_seconds)
     # On today's wall clock, whatever it showed when the slot was recorded.
-    late = None if opened is None else claim.claimed.seconds_since(opened)
+    late_seconds = None if opened is None else claim.claimed.seconds_since(opened)
     row = {
         "source": claim.source,
         "batch_id": claim.batch_id,
         "attempt": claim.attempt,
         "worker": worker,
-        "slot_opened_at": None if late is None else claim.claimed.later(-late).at,
+        "slot_opened_at": None if late_seconds is None else claim.claimed.later(-late_seconds).at,
         "interval_seconds": claim.interval_seconds,
         "margin_seconds": claim.margin_seconds,
         "newest_batch_id": connection.execute(NEWEST_BATCH_ID).scalar_one(),
@@ -163,7 +162,9 @@ def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worke
     return int(connection.execute(ADD_DISPATCH, row).scalar_one())
 
 
-def _has_last_slot(connection: Connection, claim: Claim) -> bool:
-    last = connection.scalar(LAST_DISPATCH, {"the_source": claim.source})
+def _check_still_next(connection: Connection, claim: Claim) -> None:
     held = {"the_batch": claim.batch_id, "the_token": claim.claim_token}
-    return last == claim.dispatch_id and connection.scalar(IS_HELD, held) is not None
+    if connection.scalar(IS_HELD, held) is None:
+        raise StaleClaim(claim.batch_id)
+    if connection.scalar(LAST_DISPATCH, {"the_source": claim.source}) != claim.dispatch_id:
+        raise SlotTaken(claim.batch_id)

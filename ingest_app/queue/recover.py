@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
@@ -26,6 +26,15 @@ _DEAD = "The worker died."
 _IN_FLIGHT = and_(dispatches.c.batch_id == batches.c.id, dispatches.c.outcome.is_(None))
 
 
+class Recovered(NamedTuple):
+    """A batch that was taken back, from which worker (None if the ledger does not say) and why."""
+
+    batch_id: int
+    source: str
+    worker: str | None
+    reason: str
+
+
 def renew_leases(
     database: Database, claims: Sequence[Claim], source: SourceSettings, *, clock: Clock
 ) -> None:
@@ -43,8 +52,8 @@ def recover_expired_leases(
     *,
     clock: Clock,
     is_dead: Callable[[str], bool] = lambda _worker: False,
-) -> Sequence[int]:
-    """Take back the source's batches whose lease has run out, and return their ids.
+) -> Sequence[Recovered]:
+    """Take back the source's batches whose lease has run out.
 
     They wait again, at their old place; those whose attempts are used up have failed.
     is_dead: tells of a worker of this machine's boot that it certainly runs no more; its leases end
@@ -56,9 +65,7 @@ def recover_expired_leases(
     with database.write() as connection:
         now = clock.read()
         lost = _lost(connection, source, now, is_dead)
-        for batch in lost:
-            _take_back(connection, batch, source.max_attempts, now)
-    return [batch.batch_id for batch in lost]
+        return [_take_back(connection, batch, source.max_attempts, now) for batch in lost]
 
 
 def _lost(
@@ -69,6 +76,7 @@ def _lost(
             batches.c.id.label("batch_id"),
             batches.c.attempt_count,
             dispatches.c.id.label("dispatch_id"),
+            batches.c.source,
             dispatches.c.worker,
             batches.c.boot_id,
             lease_is_over(now, source.lease_seconds).label("is_over"),
@@ -85,7 +93,7 @@ def _lost(
     ]
 
 
-def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Moment) -> None:
+def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Moment) -> Recovered:
     error = _SILENT if batch.is_over else _DEAD
     values: dict[str, Any] = {"status": BatchStatus.YET_TO_START.value, "last_error": error}
     if batch.attempt_count >= max_attempts:
@@ -93,3 +101,4 @@ def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Mo
     connection.execute(UPDATE_BATCH, {"the_batch": batch.batch_id, **values, **NO_LEASE})
     lost = {"outcome": DispatchOutcome.LOST.value, "finished_at": now.at, "error": error}
     connection.execute(UPDATE_DISPATCH, {"the_dispatch": batch.dispatch_id, **lost})
+    return Recovered(batch.batch_id, source=batch.source, worker=batch.worker, reason=error)

@@ -22,7 +22,7 @@ class GiveUp:
     """The attempts are used up."""
 
 
-def decide(attempt: int, max_attempts: int, jitter: float) -> Retry | GiveUp:
+def decide(attempt: int, *, max_attempts: int, jitter: float) -> Retry | GiveUp:
     """Retry or give up after failed attempt number `attempt` (from 1).
 
     The delay doubles with each attempt up to a cap; `jitter`, from 0 to 1, takes up to half of it

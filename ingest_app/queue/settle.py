@@ -23,8 +23,8 @@ _ERROR_LENGTH = 2_000
 def complete_batch(
     database: Database,
     claim: Claim,
-    fetched: Sequence[FetchedRecord],
     *,
+    fetched: Sequence[FetchedRecord],
     called: Moment,
     clock: Clock,
 ) -> None:
@@ -44,8 +44,8 @@ def complete_batch(
 def retry_batch(
     database: Database,
     claim: Claim,
-    error: str,
     *,
+    error: str,
     delay_seconds: float,
     called: Moment,
     clock: Clock,
@@ -56,14 +56,14 @@ def retry_batch(
         waits = {
             "status": BatchStatus.YET_TO_START.value,
             "not_before": now.later(delay_seconds).at,
-            "last_error": error[:_ERROR_LENGTH],
+            "last_error": _storable(error),
         }
         _let_go(connection, claim, waits)
         _write_outcome(connection, claim, DispatchOutcome.RETRIED, now, called=called, error=error)
 
 
 def fail_batch(
-    database: Database, claim: Claim, error: str, *, called: Moment, clock: Clock
+    database: Database, claim: Claim, *, error: str, called: Moment, clock: Clock
 ) -> None:
     """End a batch that failed for good. Raises StaleClaim."""
     with database.write() as connection:
@@ -71,14 +71,14 @@ def fail_batch(
         ended = {
             "status": BatchStatus.FAILED.value,
             "completed_at": now.at,
-            "last_error": error[:_ERROR_LENGTH],
+            "last_error": _storable(error),
         }
         _let_go(connection, claim, ended)
         _write_outcome(connection, claim, DispatchOutcome.FAILED, now, called=called, error=error)
 
 
 def release_batch(
-    database: Database, claim: Claim, reason: str, *, called: Moment | None, clock: Clock
+    database: Database, claim: Claim, *, reason: str, called: Moment | None, clock: Clock
 ) -> None:
     """Hand a batch back unworked, at its old place in the queue.
 
@@ -115,7 +115,7 @@ def _write_outcome(
     ended = {
         "outcome": outcome.value,
         "finished_at": now.at,
-        "error": error and error[:_ERROR_LENGTH],
+        "error": error and _storable(error),
         **dispatch_columns(called),
     }
     connection.execute(UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **ended})
@@ -140,4 +140,19 @@ def _store_records(
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON text for people to read; ValueError for what JSON does not have."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate, which JSON allows and UTF-8 does not, stays an escape.
+    return text if _is_utf8(text) else json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _storable(error: str) -> str:
+    return error[:_ERROR_LENGTH].encode(errors="backslashreplace").decode()

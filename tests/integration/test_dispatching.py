@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingest_app import dispatcher, in_flight
+from ingest_app import in_flight, source_loop
 from ingest_app.clock import SystemClock
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy
@@ -71,7 +71,7 @@ class Service:
 
     def start(self, source: Source, **settings: Any) -> Dispatcher:
         self.queue = self.queue.using(**settings)
-        self._monkeypatch.setattr(dispatcher, "make_source", lambda _settings: source)
+        self._monkeypatch.setattr(source_loop, "make_source", lambda _settings: source)
         running = Dispatcher(
             Runtime(
                 Settings("sqlite:///none.db", sources={"default": self.queue.source}),
@@ -154,7 +154,7 @@ def test_submission_starts_idle_dispatcher_at_once(
     service: Service, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The next look of its own would be a minute away.
-    monkeypatch.setattr(dispatcher, "LOOK_SECONDS", FAR_AWAY_SECONDS)
+    monkeypatch.setattr(source_loop, "LOOK_SECONDS", FAR_AWAY_SECONDS)
     service.submit([1])
     service.start(FakeSource())
     events.wait_for("batch_settled", 1)
@@ -258,7 +258,7 @@ def test_batch_of_a_dead_worker_is_taken_over(service: Service, events: Events) 
     dead = claim_next_batch(queue.database, queue.source, worker="dead", clock=service.clock)
     assert isinstance(dead, Claim)
     service.start(FakeSource())
-    events.wait_for("lease_expired")
+    events.wait_for("batch_recovered")
     events.wait_for("batch_settled")
     assert service.outcomes() == ["lost", "completed"]
 
@@ -307,7 +307,7 @@ def test_without_the_heartbeat_such_a_call_is_seen_to_lose_its_lease(
     hanging = HangingSource()
     service.submit([1])
     service.start(hanging, max_in_flight=1)
-    events.wait_for("lease_expired")
+    events.wait_for("batch_recovered")
     hanging.may_answer.set()
     events.wait_for("claim_lost")
 

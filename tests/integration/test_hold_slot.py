@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ingest_app.database import Database
-from ingest_app.errors import StaleClaim
+from ingest_app.errors import SlotTaken, StaleClaim
 from ingest_app.queue import claim as claiming
 from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.settings import SourceSettings
@@ -55,7 +55,7 @@ def test_slot_that_another_claim_has_had_is_not_moved(queue: Queue) -> None:
     late = queue.claim()
     queue.claim_in_turn()
     before = queue.everything()
-    with pytest.raises(StaleClaim):
+    with pytest.raises(SlotTaken):
         hold(queue, late)
     assert queue.everything() == before
 
@@ -106,7 +106,7 @@ def test_without_the_check_a_slot_is_seen_to_be_used_twice(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control: the late call is made beside the one whose slot it is by now.
-    monkeypatch.setattr(claiming, "_has_last_slot", lambda *_: True)
+    monkeypatch.setattr(claiming, "_check_still_next", lambda *_: None)
     queue.submit(range(6))
     late = queue.claim()
     punctual = queue.claim_in_turn()

@@ -41,7 +41,7 @@ def test_batch_is_recovered_when_its_lease_is_over(
     queue: Queue, claim: Claim, seconds: float, recovered: bool
 ) -> None:
     queue.clock.move(seconds)
-    assert queue.recover() == ([claim.batch_id] if recovered else ())
+    assert queue.recover() == ([claim.batch_id] if recovered else [])
     assert (queue.batch(claim.batch_id).status == "yet_to_start") is recovered
 
 
@@ -49,7 +49,7 @@ def test_heartbeat_keeps_the_lease(queue: Queue, claim: Claim) -> None:
     for _ in range(10):
         queue.clock.move(LEASE - 1)
         renew(queue, claim)
-        assert queue.recover() == ()
+        assert queue.recover() == []
     queue.clock.move(LEASE)
     assert queue.recover() == [claim.batch_id]
 
@@ -60,7 +60,7 @@ def test_heartbeat_renews_all_claims_it_is_given(queue: Queue, claim: Claim) -> 
     queue.clock.move(LEASE - 10)
     renew(queue, claim, second)
     queue.clock.move(LEASE - 1)
-    assert queue.recover() == ()
+    assert queue.recover() == []
 
 
 def test_late_heartbeat_does_not_renew_the_lease_of_another(queue: Queue, claim: Claim) -> None:
@@ -84,7 +84,7 @@ def test_step_of_the_wall_clock_takes_no_lease_away(
 ) -> None:
     queue.clock.set_wall(step_seconds)
     queue.clock.move(LEASE - 1)
-    assert queue.recover() == ()
+    assert queue.recover() == []
     queue.clock.move(1)
     assert queue.recover() == [claim.batch_id]
 
@@ -116,7 +116,7 @@ def test_lease_of_another_boot_ends_by_the_wall_clock(
 ) -> None:
     queue.clock.move(down_seconds)
     queue.clock.reboot(wall_step_seconds)
-    assert queue.recover() == ([claim.batch_id] if recovered else ())
+    assert queue.recover() == ([claim.batch_id] if recovered else [])
 
 
 def test_other_host_with_a_younger_boot_clock_does_not_take_the_lease(
@@ -124,16 +124,17 @@ def test_other_host_with_a_younger_boot_clock_does_not_take_the_lease(
 ) -> None:
     other_host = FakeClock(Moment(START.at, START.boot_seconds + DAY, "of another host"))
     queue = Queue(queue.database, queue.source, other_host)
-    assert queue.recover() == ()
+    assert queue.recover() == []
     other_host.move(LEASE)
     assert queue.recover() == [claim.batch_id]
 
 
 def recover_dead(queue: Queue, *dead: str) -> Sequence[int]:
     """Recover where these workers are known to be dead."""
-    return recover_expired_leases(
+    recovered = recover_expired_leases(
         queue.database, queue.source, clock=queue.clock, is_dead=dead.__contains__
     )
+    return [batch.batch_id for batch in recovered]
 
 
 def test_batch_of_a_dead_worker_is_recovered_before_its_lease_is_over(
@@ -147,7 +148,7 @@ def test_batch_of_a_dead_worker_is_recovered_before_its_lease_is_over(
 
 
 def test_batch_of_a_worker_that_lives_is_left(queue: Queue, claim: Claim) -> None:
-    assert recover_dead(queue, "another worker") == ()
+    assert recover_dead(queue, "another worker") == []
     assert queue.batch(claim.batch_id).status == "triggered"
 
 
@@ -155,13 +156,13 @@ def test_worker_that_had_the_batch_before_does_not_matter(queue: Queue) -> None:
     queue.submit()
     queue.lose(queue.ask(worker="dead"))  # type: ignore[arg-type]
     queue.claim_in_turn()
-    assert recover_dead(queue, "dead") == ()
+    assert recover_dead(queue, "dead") == []
 
 
 def test_dead_worker_of_another_boot_is_not_told_by_its_name(queue: Queue, claim: Claim) -> None:
     # Its name means another process by now, or a process of another host.
     queue.clock.reboot()
-    assert recover_dead(queue, "worker") == ()
+    assert recover_dead(queue, "worker") == []
     assert queue.batch(claim.batch_id).status == "triggered"
 
 
@@ -184,7 +185,7 @@ def test_batch_without_a_dispatch_in_the_ledger_is_left_to_its_lease(
     queue: Queue, claim: Claim
 ) -> None:
     queue.change("DELETE FROM dispatches")  # by a person
-    assert recover_dead(queue, "worker") == ()
+    assert recover_dead(queue, "worker") == []
     queue.clock.move(LEASE)
     assert queue.recover() == [claim.batch_id]
 
@@ -240,7 +241,7 @@ def test_all_that_is_over_is_recovered_at_once(queue: Queue) -> None:
 
 def test_other_sources_are_not_touched(queue: Queue, claim: Claim) -> None:
     queue.clock.move(LEASE)
-    assert queue.using(name="other").recover() == ()
+    assert queue.using(name="other").recover() == []
     assert queue.batch(claim.batch_id).status == "triggered"
 
 
@@ -248,7 +249,7 @@ def test_nothing_to_recover_takes_no_write_lock(
     queue: Queue, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Database, "write", None)
-    assert queue.recover() == ()
+    assert queue.recover() == []
     assert claim.batch_id
 
 

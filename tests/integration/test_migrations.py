@@ -136,6 +136,26 @@ def test_empty_file_is_brought_to_the_newest_schema(empty: Database) -> None:
     assert schema_is_current(empty)
 
 
+def test_migrating_waits_for_who_is_at_the_file(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SQLite does not wait here by itself: the first attempts fail at once.
+    with opened(empty.engine.url.database) as another, another.engine.connect() as holder:
+        driver = holder.connection.driver_connection
+        driver.execute("BEGIN IMMEDIATE")
+        waits: list[float] = []
+
+        def let_go_at_the_third(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                driver.execute("COMMIT")
+
+        monkeypatch.setattr("ingest_app.migrating.time.sleep", let_go_at_the_third)
+        migrate(empty)
+    assert len(waits) == 3
+    assert schema_is_current(empty)
+
+
 def test_second_start_changes_nothing(queue: Queue) -> None:
     queue.submit(range(7))
     before = queue.everything(), objects(queue.database)

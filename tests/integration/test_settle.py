@@ -128,7 +128,7 @@ def test_records_say_why_there_is_nothing(queue: Queue, claim: Claim) -> None:
         FetchedRecord("b", RecordOutcome.ERROR, error="refused"),
         FetchedRecord(5, RecordOutcome.FETCHED, data={"name": "Zoë", "tags": [None, 1.5]}),
     ]
-    complete_batch(queue.database, claim, found, called=claim.claimed, clock=queue.clock)
+    complete_batch(queue.database, claim, fetched=found, called=claim.claimed, clock=queue.clock)
     stored = queue.rows("SELECT outcome, data, error FROM records")
     assert stored[:2] == [("missing", None, "not known there"), ("error", None, "refused")]
     assert json.loads(stored[2][1]) == {"name": "Zoë", "tags": [None, 1.5]}
@@ -189,7 +189,9 @@ def test_error_while_the_records_are_stored_completes_nothing(queue: Queue, clai
     before = queue.everything()
     unstorable = [FetchedRecord(item, RecordOutcome.FETCHED, data=object()) for item in claim.ids]
     with pytest.raises(TypeError):
-        complete_batch(queue.database, claim, unstorable, called=claim.claimed, clock=queue.clock)
+        complete_batch(
+            queue.database, claim, fetched=unstorable, called=claim.claimed, clock=queue.clock
+        )
     assert queue.everything() == before
 
 

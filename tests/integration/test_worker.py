@@ -86,6 +86,11 @@ def test_in_doubt_a_worker_runs(name: str) -> None:
     assert not is_dead(name)
 
 
+def test_number_that_does_not_fit_is_no_process_number() -> None:
+    own_namespace = worker_name().rpartition("@")[2]
+    assert not is_dead(f"host:9999999999/5@{own_namespace}")
+
+
 def test_number_that_no_process_can_have_is_of_no_running_one() -> None:
     own_namespace = worker_name().rpartition("@")[2]
     assert is_dead(f"host:4194305/5@{own_namespace}")  # above the largest pid_max of Linux

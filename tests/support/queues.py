@@ -88,7 +88,9 @@ class Queue:
 
     def complete(self, claim: Claim, *, called: Moment | None = None) -> None:
         called = called or claim.claimed
-        complete_batch(self.database, claim, fetched(claim), called=called, clock=self.clock)
+        complete_batch(
+            self.database, claim, fetched=fetched(claim), called=called, clock=self.clock
+        )
 
     def retry(
         self, claim: Claim, delay_seconds: float = 2.0, error: str = "Boom: it broke"
@@ -96,20 +98,21 @@ class Queue:
         retry_batch(
             self.database,
             claim,
-            error,
+            error=error,
             delay_seconds=delay_seconds,
             called=claim.claimed,
             clock=self.clock,
         )
 
     def fail(self, claim: Claim, error: str = "Boom: it broke") -> None:
-        fail_batch(self.database, claim, error, called=claim.claimed, clock=self.clock)
+        fail_batch(self.database, claim, error=error, called=claim.claimed, clock=self.clock)
 
     def release(self, claim: Claim, *, called: Moment | None = None) -> None:
-        release_batch(self.database, claim, "stopping", called=called, clock=self.clock)
+        release_batch(self.database, claim, reason="stopping", called=called, clock=self.clock)
 
     def recover(self) -> Sequence[int]:
-        return recover_expired_leases(self.database, self.source, clock=self.clock)
+        recovered = recover_expired_leases(self.database, self.source, clock=self.clock)
+        return [batch.batch_id for batch in recovered]
 
     def lose(self, claim: Claim) -> None:
         """Let the worker of this claim die and its lease run out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,13 @@ def test_system_clock_shares_one_boot_and_does_not_go_back() -> None:
     first, second = system.read(), system.read()
     assert first.boot_id is not None
     assert second.boot_seconds_since(first) >= 0
+
+
+def test_system_that_does_not_tell_its_boot_has_no_boot_id(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clock, "_BOOT_ID_FILE", tmp_path / "missing")
+    assert clock._boot_id.__wrapped__() is None
 
 
 def test_system_without_a_boot_id_has_wall_time_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 
 import pytest
 
@@ -58,6 +59,34 @@ def test_fault_of_the_database_is_told_from_a_mistake(
     error = sqlite3.OperationalError(name)
     error.sqlite_errorcode = code
     assert sqlite.translate(error) is expected
+
+
+def test_own_sqlite_is_used_where_the_newer_one_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", None)
+    assert sqlite.engine_options()["module"] is sqlite3
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [
+        pytest.param((3, 40, 1), True, id="of Debian 12"),
+        pytest.param((3, 51, 2), True, id="the last one with the fault"),
+        pytest.param((3, 51, 3), False, id="the first one without"),
+    ],
+)
+def test_sqlite_that_can_damage_the_file_is_warned_of_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    version: tuple[int, int, int],
+    warned: bool,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", None)
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    sqlite.engine_options()
+    assert [message.split()[0] for message in caplog.messages] == ["sqlite_outdated"] * warned
+    assert ("pip install" in caplog.text) is warned
 
 
 def test_error_without_a_code_is_a_mistake() -> None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
-from ingest_app import dispatcher
+from ingest_app import source_loop
 from ingest_app.database import Database
-from ingest_app.dispatcher import LOOK_SECONDS, Dispatcher
+from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy
 from ingest_app.queue.claim import Claim
+from ingest_app.queue.recover import Recovered
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.queue.submit import work_arrived
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.settings import Settings, SourceSettings
+from ingest_app.source_loop import LOOK_SECONDS
 from tests.support.clocks import FakeClock
 from tests.support.fetching import FakeSource
 
 EMPTY = Refusal(Wait.EMPTY)
+LOST = Recovered(7, source="default", worker="host:1", reason="The worker died.")
 Answer = Refusal | Claim | Exception
 
 
@@ -56,12 +58,12 @@ class Rig:
         self.looks = 0
         self.on_look: Callable[[], None] = lambda: None
         self.scheduler = FakeScheduler()
-        monkeypatch.setattr(dispatcher, "make_source", lambda _settings: FakeSource())
-        monkeypatch.setattr(dispatcher, "find_refusal", lambda *_, **__: None)
-        monkeypatch.setattr(dispatcher, "claim_next_batch", self._answer)
+        monkeypatch.setattr(source_loop, "make_source", lambda _settings: FakeSource())
+        monkeypatch.setattr(source_loop, "find_refusal", lambda *_, **__: None)
+        monkeypatch.setattr(source_loop, "claim_next_batch", self._answer)
         runtime = Runtime(Settings("sqlite:///none.db"), cast(Database, object()), clock)
         steady = cast(SteadyScheduler, self.scheduler)
-        self.loop = dispatcher._SourceLoop(runtime, SourceSettings(), steady)
+        self.loop = source_loop.SourceLoop(runtime, SourceSettings(), steady)
         monkeypatch.setattr(self.loop._in_flight, "begin", self.begun.append)
         self.scheduler.armed.clear()
 
@@ -123,18 +125,10 @@ def test_tick_dispatches_all_that_may_go(rig: Rig, claim: Claim) -> None:
     assert rig.begun == [claim, claim]
 
 
-def test_claimed_batch_is_an_event_with_its_facts(
-    rig: Rig, claim: Claim, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        rig.tick(claim, EMPTY)
-    assert caplog.messages == ["batch_claimed batch_id=7 source=default attempt=1"]
-
-
 def test_write_lock_is_not_asked_for_when_a_look_shows_nothing_to_do(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "find_refusal", lambda *_, **__: EMPTY)
+    monkeypatch.setattr(source_loop, "find_refusal", lambda *_, **__: EMPTY)
     assert (rig.tick(), rig.looks) == ([LOOK_SECONDS], 0)
 
 
@@ -158,12 +152,12 @@ def test_without_the_second_look_the_wake_is_seen_to_be_lost(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control of the test above: rest without asking whether something woke it.
-    def rest(loop: dispatcher._SourceLoop, delay_seconds: float) -> bool:
+    def rest(loop: source_loop.SourceLoop, delay_seconds: float) -> bool:
         loop._ticking = False
         loop._arm(delay_seconds)
         return True
 
-    monkeypatch.setattr(dispatcher._SourceLoop, "_rest", rest)
+    monkeypatch.setattr(source_loop.SourceLoop, "_rest", rest)
     wake_in_the_first_look(rig)
     rig.tick(EMPTY, EMPTY)
     assert rig.looks == 1
@@ -185,9 +179,9 @@ def test_second_tick_leaves_the_work_to_the_first_which_looks_again(rig: Rig) ->
 def test_error_in_a_tick_is_logged_and_the_next_one_armed(
     rig: Rig, caplog: pytest.LogCaptureFixture, error: Exception, event: str
 ) -> None:
-    assert rig.tick(error) == [dispatcher._FAULT_SECONDS]
+    assert rig.tick(error) == [source_loop._FAULT_SECONDS]
     assert [message.split()[0] for message in caplog.messages] == [event]
-    assert rig.tick(EMPTY) == [dispatcher._FAULT_SECONDS, LOOK_SECONDS]
+    assert rig.tick(EMPTY) == [source_loop._FAULT_SECONDS, LOOK_SECONDS]
 
 
 def test_stopping_loop_claims_nothing_and_arms_nothing(rig: Rig) -> None:
@@ -213,10 +207,12 @@ def test_end_of_a_batch_wakes_the_loop(rig: Rig) -> None:
 def test_recovered_batch_wakes_the_loop(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dispatcher, "recover_expired_leases", lambda *_, **__: [7])
+    monkeypatch.setattr(source_loop, "recover_expired_leases", lambda *_, **__: [LOST])
     rig.scheduler.run("recover-default")
     assert rig.scheduler.armed == [0]
-    assert caplog.messages == ["lease_expired batch_id=7"]
+    assert caplog.messages == [
+        "batch_recovered batch_id=7 source=default worker=host:1 reason=The worker died."
+    ]
 
 
 def test_recovery_postponed_by_the_database_waits_for_its_next_run(
@@ -225,7 +221,7 @@ def test_recovery_postponed_by_the_database_waits_for_its_next_run(
     def busy(*_: object, **__: object) -> Sequence[int]:
         raise DatabaseBusy("busy")
 
-    monkeypatch.setattr(dispatcher, "recover_expired_leases", busy)
+    monkeypatch.setattr(source_loop, "recover_expired_leases", busy)
     rig.scheduler.run("recover-default")
     assert [message.split()[0] for message in caplog.messages] == ["job_postponed"]
 

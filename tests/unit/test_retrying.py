@@ -16,7 +16,7 @@ NO_END = 10**9
 
 
 def delay(attempt: int, jitter: float = 0.0, max_attempts: int = NO_END) -> float:
-    decision = decide(attempt, max_attempts, jitter)
+    decision = decide(attempt, max_attempts=max_attempts, jitter=jitter)
     assert isinstance(decision, Retry)
     return decision.delay_seconds
 
@@ -59,7 +59,7 @@ def test_delay_lies_between_half_the_first_and_the_cap(attempt: int, jitter: flo
     ],
 )
 def test_used_up_attempts_are_given_up(attempt: int, max_attempts: int, gives_up: bool) -> None:
-    assert isinstance(decide(attempt, max_attempts, 0.5), GiveUp) is gives_up
+    assert isinstance(decide(attempt, max_attempts=max_attempts, jitter=0.5), GiveUp) is gives_up
 
 
 @pytest.mark.parametrize(
