@@ -7,26 +7,25 @@ from pathlib import Path
 
 from flask import Flask
 
+from ingest_app import sqlite
 from ingest_app.clock import SystemClock
-from ingest_app.database import Database, engine_options, make_folder_of, parse_url
+from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
 from ingest_app.extensions import db, migrate
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings, load_settings
+from ingest_app.settings import Settings, instance_path_of, load_settings
 from ingest_app.web import register_web
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     """The application, its database created and migrated; no thread runs yet.
 
-    overrides: settings by name that come before environment and file. Raises SettingsError,
-        MigrationError or DatabaseError.
+    overrides: settings by name that come before environment and file.
+    Raises SettingsError, MigrationError or DatabaseError.
     """
-    given = {**read_environment(), **(overrides or {})}
-    app = Flask(__name__, instance_path=given.get("instance_path"))
-    settings = load_settings(Path(app.instance_path), given)
+    app, settings = _configure(overrides or {})
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:
@@ -35,11 +34,23 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     return app
 
 
+def configured_database_path() -> Path:
+    """The database file that the settings name; it need not exist. Raises SettingsError."""
+    app, settings = _configure({})
+    return Path(str(parse_url(settings.database_url, Path(app.instance_path)).database))
+
+
+def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
+    given = {**read_environment(), **overrides}
+    app = Flask(__name__, instance_path=instance_path_of(given))
+    return app, load_settings(Path(app.instance_path), given)
+
+
 def _open_database(app: Flask, settings: Settings) -> Database:
-    url = parse_url(settings.database_url)
+    url = parse_url(settings.database_url, Path(app.instance_path))
     make_folder_of(url)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options()
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = sqlite.engine_options()
     db.init_app(app)
     migrate.init_app(app)
     with app.app_context():

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingest_app import configured_database_path
 from ingest_app.clock import SystemClock
 from ingest_app.database import open_for_reading
 from ingest_app.errors import IngestError
@@ -17,58 +18,69 @@ from ingest_app.verifying import Report, verify
 
 _FAILED = 1
 _UNUSABLE = 2
+_LISTED_COUNT = 20
+
+_COLUMNS = (
+    "source",
+    "calls",
+    "interval",
+    "smallest gap",
+    "mean gap",
+    "unused slots",
+    "unproven gaps",
+    "called again",
+)
 
 
 @click.group()
 @click.version_option(package_name="ingest-app")
 def main() -> None:
-    """A durable front door to a rate-limited API."""
+    """Operate a durable front door to a rate-limited API."""
 
 
 @main.command("verify")
-@click.argument(
-    "database",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default="instance/ingest.db",
-)
+@click.argument("database", type=click.Path(path_type=Path), required=False)
+@click.option("--live", is_flag=True, help="A service runs on it: judge leases by the clock.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify_command(database: Path, *, as_json: bool) -> None:
-    """Prove or refute the promises from DATABASE, live or a copy.
+def verify_command(database: Path | None, *, live: bool, as_json: bool) -> None:
+    """Prove or refute the promises from DATABASE, in use or a copy; the settings' by default.
 
-    Exit status: 0 when everything holds, 1 when something does not, 2 when the file cannot be read.
+    Exit status: 0 when everything holds, 1 when something does not, 2 when it cannot be read.
     """
     try:
-        report = verify(open_for_reading(database), clock=SystemClock())
+        path = database or configured_database_path()
+        report = verify(open_for_reading(path), clock=SystemClock() if live else None)
     except IngestError as error:
         click.echo(f"ingest verify: {error}", err=True)
         sys.exit(_UNUSABLE)
     if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2))
+        click.echo(json.dumps({"database": str(path), **report.as_dict()}, indent=2))
     else:
-        _print_report(report)
+        _print_report(path, report)
     sys.exit(0 if report.holds else _FAILED)
 
 
-def _print_report(report: Report) -> None:
-    console = Console(highlight=False)
+def _print_report(path: Path, report: Report) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{path}, in seconds:", markup=False)
     console.print(_pace_table(report))
-    for finding in report.findings:
+    for finding in report.findings[:_LISTED_COUNT]:
         console.print(f"{finding.promise}: {finding.what} ({finding.where})", markup=False)
-    console.print("Every promise holds." if report.holds else f"{len(report.findings)} violations.")
+    left_out_count = len(report.findings) - _LISTED_COUNT
+    if left_out_count > 0:
+        console.print(f"... and {left_out_count} more; --json lists all.")
+    console.print(_verdict(report))
+
+
+def _verdict(report: Report) -> str:
+    if report.holds:
+        return "Nothing in it speaks against P1, P2, P4, P6, P7 or P9."
+    return f"{len(report.findings)} of its rows speak against a promise."
 
 
 def _pace_table(report: Report) -> Table:
-    table = Table(title="Pace, in seconds")
-    columns = (
-        "source",
-        "calls",
-        "interval",
-        "smallest gap",
-        "mean gap",
-        "slots wasted",
-        "called again",
-    )
-    for column in columns:
+    table = Table()
+    for column in _COLUMNS:
         table.add_column(column, justify="left" if column == "source" else "right")
     for figures in report.sources:
         again = ", ".join(f"{count} {why}" for why, count in figures.dispatched_again.items())
@@ -79,6 +91,7 @@ def _pace_table(report: Report) -> Table:
             _seconds(figures.smallest_gap_seconds),
             _seconds(figures.mean_gap_seconds),
             str(figures.wasted_slot_count),
+            str(figures.unproven_gap_count),
             again or "none",
         )
     return table

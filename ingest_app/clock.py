@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 _BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+_TIME_NAMESPACE = Path("/proc/self/ns/time")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class SystemClock:
 
 @functools.cache
 def _boot_id() -> str | None:
+    # A container may have a boot clock of its own (time_namespaces(7)).
     try:
-        return _BOOT_ID_FILE.read_text().strip()
+        return f"{_BOOT_ID_FILE.read_text().strip()}/{_TIME_NAMESPACE.readlink()}"
     except OSError:
         return None

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -16,24 +15,24 @@ from ingest_app import sqlite
 from ingest_app.errors import DatabaseBusy, SettingsError
 
 
-def parse_url(url: str) -> URL:
-    """The database's address, checked (SettingsError)."""
+def parse_url(url: str, instance_path: Path) -> URL:
+    """The database's address, checked (SettingsError); a relative one is below `instance_path`."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
         raise SettingsError(f"database_url is not a database address: {error}") from error
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.drivername != "sqlite" or parsed.query or parsed.host:
         raise SettingsError("database_url: only sqlite:///<file> is supported so far.")
     if parsed.database in (None, "", ":memory:"):
         raise SettingsError(
             "database_url must name a file: what is in memory is lost at a restart."
         )
-    return parsed
+    return parsed.set(database=str(instance_path / str(parsed.database)))
 
 
 def make_folder_of(url: URL) -> None:
     """Make the folder of the database file if it is missing (SettingsError)."""
-    folder = Path(str(url.database)).absolute().parent
+    folder = Path(str(url.database)).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,17 +41,9 @@ def make_folder_of(url: URL) -> None:
         ) from error
 
 
-def engine_options() -> dict[str, Any]:
-    """Arguments of `create_engine` that this package relies on."""
-    return sqlite.engine_options()
-
-
-array_elements = sqlite.array_elements
-
-
 def open_for_reading(path: Path) -> Database:
     """The database in an existing file, for `Database.read` alone."""
-    return Database(create_engine(sqlite.read_only_url(path), **engine_options()))
+    return Database(create_engine(sqlite.read_only_url(path), **sqlite.engine_options()))
 
 
 class Database:

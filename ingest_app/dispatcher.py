@@ -15,7 +15,9 @@ from typing import cast
 from flask import Flask
 
 from ingest_app.deadline import Deadline
+from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
+from ingest_app.queue.reading import abandoned_sources
 from ingest_app.queue.submit import work_arrived
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
@@ -84,6 +86,7 @@ class Dispatcher:
         emit(_log, "dispatcher_stopped", worker=worker_name())
 
     def _start(self) -> None:
+        self._warn_of_abandoned_sources()
         sources = self._runtime.settings.sources.values()
         self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=2 + 2 * len(sources))
         self._loops = {
@@ -93,6 +96,15 @@ class Dispatcher:
         self._scheduler.start()
         atexit.register(self.stop, _EXIT_GRACE_SECONDS)
         emit(_log, "dispatcher_started", worker=worker_name(), sources=",".join(self._loops))
+
+    def _warn_of_abandoned_sources(self) -> None:
+        try:
+            names = abandoned_sources(self._runtime.database, self._runtime.settings.sources)
+        except DatabaseError as error:  # it is only a warning
+            emit(_log, "sources_not_checked", level=logging.WARNING, reason=error)
+            return
+        for name in names:
+            emit(_log, "source_not_configured", level=logging.WARNING, source=name)
 
     def _wake(self, _database: object, *, source: str) -> None:
         if source in self._loops:

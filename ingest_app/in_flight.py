@@ -18,12 +18,18 @@ from ingest_app.items import FetchedRecord
 from ingest_app.queue import retrying
 from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.queue.recover import renew_leases
-from ingest_app.queue.settle import complete_batch, fail_batch, release_batch, retry_batch
+from ingest_app.queue.settle import (
+    complete_batch,
+    fail_batch,
+    release_batch,
+    retry_batch,
+    write_off,
+)
 from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
 from ingest_app.sources import Source
 
-HEARTBEATS_A_LEASE = 3
+HEARTBEATS_A_LEASE = 6
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
 _FAULT_SECONDS = 1.0
@@ -122,13 +128,14 @@ class InFlight:
             self._carry_out(work)
         except StaleClaim:
             emit(_log, "claim_lost", level=logging.WARNING, **_facts(work.claim))
+            self._write_off(work)
         except SlotTaken as error:
             self._release(work, str(error))
         except DatabaseError as error:  # of `hold_slot`: then no call was made
             self._release(work, f"The slot could not be moved for a late call. {error}")
         except Exception:
+            # The lease brings it back and counts the attempt, or it would go round for ever.
             _log.exception("batch_crashed batch_id=%s", work.claim.batch_id)
-            self._release(work, "The worker made a mistake; its log says which.")
         finally:
             self._leave(work)
 
@@ -145,7 +152,7 @@ class InFlight:
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            self._settle_failure(work, f"{type(error).__name__}: {error}", called)
+            self._settle_failure(work, _described(error), called)
 
     def _begin_call(self, work: _Work) -> Moment | None:
         # The last thing before the call, so that the slot is measured where the call is made.
@@ -182,6 +189,13 @@ class InFlight:
                 emit(_log, "batch_settled", outcome=outcome, **_facts(work.claim))
                 return
 
+    def _write_off(self, work: _Work) -> None:
+        database, clock = self._runtime.database, self._runtime.clock
+        try:
+            write_off(database, work.claim, called=work.called, clock=clock)
+        except DatabaseError as error:  # the row stays open, and `ingest verify` shows it
+            emit(_log, "write_off_failed", level=logging.WARNING, reason=error)
+
     def _release(self, work: _Work, reason: str) -> None:
         try:
             release_batch(
@@ -199,6 +213,13 @@ class InFlight:
 def _check_complete(claim: Claim, fetched: Sequence[FetchedRecord]) -> None:
     if [record.item_id for record in fetched] != list(claim.ids):
         raise ValueError("the source did not return one record per ID, in their order")
+
+
+def _described(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _facts(claim: Claim) -> dict[str, Any]:

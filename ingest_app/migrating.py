@@ -33,6 +33,12 @@ def schema_is_current(database: Database) -> bool:
         return _revision(connection) == _head()
 
 
+def check_writable(database: Database) -> None:
+    """Commit a change that changes nothing: only that shows a full disk (DatabaseError)."""
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+
+
 def migrate(database: Database) -> None:
     """Create or upgrade the schema in one transaction, and leave no connection open behind.
 
@@ -61,12 +67,14 @@ def _switch_to_wal(connection: Connection) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            driver.execute("PRAGMA journal_mode = WAL")
-            return
+            (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
         except Exception as error:
             if sqlite.translate(error) is not DatabaseBusy or time.monotonic() > deadline:
                 raise DBAPIError("PRAGMA journal_mode = WAL", None, error) from error
             time.sleep(0.05)
+    if mode != "wal":
+        raise DatabaseUnavailable(f"SQLite cannot use WAL here, only {mode}: not a local disk?")
 
 
 def _upgrade(database: Database) -> None:

@@ -109,6 +109,13 @@ def one_of(column: str, values: type[enum.StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
+def is_time(column: str) -> CheckConstraint:
+    """A CHECK that a person has written a time as it is stored here."""
+    digits = "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2]) + " " + ":".join(["[0-9]" * 2] * 3)
+    form = f"{column} GLOB '{digits}*' AND datetime({column}) IS NOT NULL"
+    return CheckConstraint(f"{column} IS NULL OR ({form})", name=f"{column}_is_time")
+
+
 class Ingestion(Base):
     """One accepted request."""
 
@@ -145,6 +152,8 @@ class Batch(Base):
         CheckConstraint("priority_rank IN (0, 1, 2)", name="priority_rank"),
         CheckConstraint("position >= 1", name="position"),
         CheckConstraint("attempt_count >= 0", name="attempt_count"),
+        CheckConstraint("json_valid(ids) AND json_type(ids) = 'array'", name="ids"),
+        is_time("not_before"),
         CheckConstraint(
             "status <> 'triggered' OR (claim_token IS NOT NULL AND lease_expires_at IS NOT NULL)",
             name="triggered_is_leased",
@@ -203,6 +212,16 @@ class Source(Base):
     """
 
     __tablename__ = "sources"
+    __table_args__ = (
+        CheckConstraint(
+            "next_slot_at IS NULL"
+            " OR (slot_interval_seconds IS NOT NULL AND slot_margin_seconds IS NOT NULL)",
+            name="slot",
+        ),
+        is_time("next_slot_at"),
+        is_time("deferred_until"),
+        is_time("paused_at"),
+    )
 
     name: Mapped[str] = mapped_column(primary_key=True)
     next_slot_at: Mapped[datetime | None]

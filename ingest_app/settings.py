@@ -15,7 +15,8 @@ from ingest_app.errors import SettingsError, UnknownSource
 
 DEFAULT_SOURCE = "default"
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_DAY_SECONDS = 86_400.0
+LONGEST_LEASE_SECONDS = 86_400.0
+_LONGEST_SECONDS = 366 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Settings:
             raise UnknownSource(name, sorted(self.sources)) from None
 
 
-def _seconds(minimum: float, maximum: float = 366 * _DAY_SECONDS) -> fields.Float:
+def _seconds(minimum: float, maximum: float = _LONGEST_SECONDS) -> fields.Float:
     return fields.Float(validate=validate.Range(minimum, maximum))
 
 
@@ -71,7 +72,7 @@ class _SourceSchema(Schema):
 
     interval_seconds = _seconds(0)
     batch_size = _count(1, 1_000)
-    lease_seconds = _seconds(0.5, _DAY_SECONDS)
+    lease_seconds = _seconds(0.5, LONGEST_LEASE_SECONDS)
     max_in_flight = _count(1, 64)
     max_attempts = _count(1, 1_000)
     simulated_latency_seconds = _seconds(0, 3_600)
@@ -92,10 +93,16 @@ class _SettingsSchema(_SourceSchema):
     )
 
 
-PLACES = frozenset({"instance_path", "config"})
-"""Settings that say where the others are."""
+PLACES = frozenset({"instance_path", "config", "bind"})
+"""Settings that are needed before the others: where those are, and gunicorn's."""
 
 SETTING_NAMES = PLACES | _SettingsSchema().fields.keys()
+
+
+def instance_path_of(given: Mapping[str, Any]) -> str | None:
+    """The folder of database and `ingest.toml`, absolute; None to leave the choice to Flask."""
+    path = given.get("instance_path")
+    return None if path in (None, "") else str(Path(str(path)).absolute())
 
 
 def load_settings(instance_path: Path, given: Mapping[str, Any]) -> Settings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from functools import partial
 
 from ingest_app.deadline import Deadline
@@ -26,8 +25,6 @@ LOOK_SECONDS = 0.8
 _FAULT_SECONDS = 1.0
 """How long to wait before claiming again when the database could not record a claim."""
 
-_RECOVERIES_A_LEASE = 10
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +44,7 @@ class SourceLoop:
         self._changed = threading.Condition()
         self._ticking = False
         self._woken = False
+        self._tended = runtime.clock.read()
         self._job_id = f"dispatch-{source.name}"
         self._add_jobs()
 
@@ -56,13 +54,10 @@ class SourceLoop:
         # The interval is only the safety net: every tick arms the next one. APScheduler
         # wants it above zero.
         add(self.tick, seconds=max(self._source.interval_seconds, LOOK_SECONDS), id=self._job_id)
-        heartbeat_seconds = lease_seconds / HEARTBEATS_A_LEASE
-        recovery_seconds = lease_seconds / _RECOVERIES_A_LEASE
-        add = partial(add, max_instances=1)
-        add(_guarded(self._in_flight.renew), seconds=heartbeat_seconds, id=f"heartbeat-{name}")
-        add(_guarded(self._recover), seconds=recovery_seconds, id=f"recover-{name}")
+        tending_seconds = lease_seconds / HEARTBEATS_A_LEASE
+        add(self._tend_leases, seconds=tending_seconds, id=f"leases-{name}", max_instances=1)
         # At once, since this process may stand in for one that has just died.
-        self._scheduler.run_at(f"recover-{name}", 0)
+        self._scheduler.run_at(f"leases-{name}", 0)
         self._scheduler.run_at(self._job_id, 0)
 
     def wake(self) -> None:
@@ -134,6 +129,21 @@ class SourceLoop:
         if not self.stopping:
             self._scheduler.run_at(self._job_id, delay_seconds)
 
+    def _tend_leases(self) -> None:
+        try:
+            self._in_flight.renew()
+            if not self._was_stalled():
+                self._recover()
+        except DatabaseError as error:  # only postponed to the next run
+            emit(_log, "leases_postponed", level=logging.WARNING, reason=error)
+
+    def _was_stalled(self) -> bool:
+        # A stall of all workers (a suspended machine, a lock, a full disk) lets every lease run
+        # out: whoever wakes first must give the others a turn to renew theirs.
+        now, before = self._runtime.clock.read(), self._tended
+        self._tended = now
+        return now.seconds_since(before) > self._source.lease_seconds / 2
+
     def _recover(self) -> None:
         database, clock = self._runtime.database, self._runtime.clock
         for lost in recover_expired_leases(database, self._source, clock=clock, is_dead=is_dead):
@@ -145,15 +155,3 @@ def _until_next_look(refused: Refusal) -> float:
     if refused.wait_seconds is None:
         return LOOK_SECONDS
     return min(refused.wait_seconds, LOOK_SECONDS)
-
-
-def _guarded(job: Callable[[], None]) -> Callable[[], None]:
-    """The job, which a database that is out of order only postpones to its next run."""
-
-    def run() -> None:
-        try:
-            job()
-        except DatabaseError as error:
-            emit(_log, "job_postponed", level=logging.WARNING, reason=error)
-
-    return run

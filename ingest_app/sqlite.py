@@ -80,8 +80,40 @@ def _driver() -> ModuleType:
 
 def configure(engine: Engine) -> None:
     """Give every connection of the engine its pragmas, and every transaction its kind."""
+    guard = _FileGuard(Path(str(engine.url.database)))
+    event.listen(engine, "do_connect", guard.check)
     event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", guard.remember)
+    event.listen(engine, "begin", guard.check)
     event.listen(engine, "begin", _begin)
+
+
+class _FileGuard:
+    """Notices that the file was deleted or replaced under the service.
+
+    Connections that are open would go on with the old file, where nobody finds what they store, and
+    leave its log beside the new one, which damages it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: tuple[int, int] | None = None
+
+    def remember(self, *_: object) -> None:
+        self._known = self._known or self._present()
+
+    def check(self, *_: object) -> None:
+        if self._known is not None and self._known != self._present():
+            raise DatabaseUnavailable(
+                f"The file {self._path} was deleted or replaced under the service; restart it."
+            )
+
+    def _present(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:  # or an address that is no plain path
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -15,6 +15,11 @@ from tests.support.clocks import FakeClock
 from tests.support.queues import Queue, opened
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=1000, help="how often the soak kills")
+    parser.addoption("--seed", type=int, help="repeat a run of random faults")
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

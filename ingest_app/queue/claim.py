@@ -67,7 +67,7 @@ def claim_next_batch(
         state = _source_state(connection, source)
         now = clock.read()
         slot = slot_of(state)
-        if pacing.clock_was_set_back(slot, source.interval_seconds, now):
+        if pacing.says_nothing(slot, source.interval_seconds, now):
             return _start_pace_anew(connection, source, slot, now)
         refused = refusal(connection, source, state, now)
         if refused:

@@ -63,11 +63,18 @@ def wait_seconds(slot: Slot, interval_seconds: float, now: Moment) -> float:
     return 0.0 if opens is None else max(0.0, opens.seconds_since(now))
 
 
-def clock_was_set_back(slot: Slot, interval_seconds: float, now: Moment) -> bool:
-    """True when the slot is so far away that only a wall clock set back explains it.
+def says_nothing(slot: Slot, interval_seconds: float, now: Moment) -> bool:
+    """True when the slot does not tell how long ago the last call may have begun.
 
-    It cannot happen while the boot clock decides, since that one cannot be set.
+    So it is after a time without a limit, when calls had no margin to keep, and when the slot is so
+    far away that only a wall clock set back explains it. (The boot clock cannot be set.)
     """
+    if slot.opens is not None and slot.interval_seconds == 0 and interval_seconds > 0:
+        return True
+    return _clock_was_set_back(slot, interval_seconds, now)
+
+
+def _clock_was_set_back(slot: Slot, interval_seconds: float, now: Moment) -> bool:
     opens = opening(slot, interval_seconds)
     if opens is None or opens.boot_seconds_since(now) is not None:
         return False
@@ -76,9 +83,9 @@ def clock_was_set_back(slot: Slot, interval_seconds: float, now: Moment) -> bool
 
 
 def anew(slot: Slot, interval_seconds: float, now: Moment) -> Slot:
-    """The slot after a clock that was set back.
+    """The slot to go on with when the recorded one says nothing.
 
-    When the last call began is not known any more, but it was not later than its margin from now.
+    When the last call began is not known, but it was not later than its margin from now.
     """
     margin = max(slot.margin_seconds, margin_seconds(interval_seconds))
     return next_slot(now, interval_seconds, margin)

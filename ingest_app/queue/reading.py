@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,8 @@ from sqlalchemy import select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import batches, ingestion_status
+from ingest_app.models import batches, ingestion_status, sources
+from ingest_app.queue.columns import TRIGGERED, WAITING
 
 
 class BatchLine(NamedTuple):
@@ -28,6 +30,16 @@ class IngestionStatus:
     status: str
     batch_count: int
     batches: tuple[BatchLine, ...]
+
+
+def abandoned_sources(database: Database, configured: Collection[str]) -> Sequence[str]:
+    """Sources that are not configured any more though batches of theirs have not ended."""
+    unended = (
+        select(batches.c.id).where(batches.c.source == sources.c.name, WAITING | TRIGGERED).exists()
+    )
+    query = select(sources.c.name).where(sources.c.name.not_in(configured), unended)
+    with database.read() as connection:
+        return connection.scalars(query.order_by(sources.c.name)).all()
 
 
 def read_status(

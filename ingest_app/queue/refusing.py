@@ -63,8 +63,8 @@ def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | Non
         return Refusal(Wait.DEFERRED, (state.deferred_until - now.at).total_seconds())
     slot = slot_of(state)
     wait_seconds = pacing.wait_seconds(slot, source.interval_seconds, now)
-    # After a clock set back the claim has to be tried: it is the one that records the slot anew.
-    if wait_seconds > 0 and not pacing.clock_was_set_back(slot, source.interval_seconds, now):
+    # A slot that says nothing is recorded anew by a claim, so one has to be tried.
+    if wait_seconds > 0 and not pacing.says_nothing(slot, source.interval_seconds, now):
         return Refusal(Wait.SLOT, wait_seconds)
     return None
 

@@ -15,7 +15,7 @@ from ingest_app.items import FetchedRecord
 from ingest_app.models import BatchStatus, DispatchOutcome, records
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE, dispatch_columns
-from ingest_app.queue.statements import UPDATE_DISPATCH, UPDATE_HELD_BATCH
+from ingest_app.queue.statements import UPDATE_DISPATCH, UPDATE_HELD_BATCH, UPDATE_OPEN_DISPATCH
 
 _ERROR_LENGTH = 2_000
 
@@ -95,6 +95,18 @@ def release_batch(
         _write_outcome(
             connection, claim, DispatchOutcome.RELEASED, now, called=called, error=reason
         )
+
+
+def write_off(database: Database, claim: Claim, *, called: Moment | None, clock: Clock) -> None:
+    """Close the ledger's row of a claim that was lost, if whoever took the batch left it open."""
+    with database.write() as connection:
+        lost = {
+            "outcome": DispatchOutcome.LOST.value,
+            "finished_at": clock.read().at,
+            "error": "The batch was taken away from its worker.",
+            **dispatch_columns(called),
+        }
+        connection.execute(UPDATE_OPEN_DISPATCH, {"the_dispatch": claim.dispatch_id, **lost})
 
 
 def _let_go(connection: Connection, claim: Claim, values: dict[str, Any]) -> None:

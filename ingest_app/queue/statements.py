@@ -48,6 +48,7 @@ IS_HELD = select(batches.c.id).where(*_HELD)
 
 ADD_DISPATCH = insert(dispatches).returning(dispatches.c.id)
 UPDATE_DISPATCH = update(dispatches).where(dispatches.c.id == bindparam("the_dispatch"))
+UPDATE_OPEN_DISPATCH = UPDATE_DISPATCH.where(dispatches.c.outcome.is_(None))
 LAST_DISPATCH = select(func.max(dispatches.c.id)).where(
     dispatches.c.source == bindparam("the_source")
 )

@@ -11,10 +11,11 @@ from blinker import Signal
 from sqlalchemy import Connection, insert, literal, select
 
 from ingest_app.clock import Clock
-from ingest_app.database import Database, array_elements
+from ingest_app.database import Database
 from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus, Priority, batches, ingestions
 from ingest_app.settings import SourceSettings
+from ingest_app.sqlite import array_elements
 
 work_arrived = Signal()
 """Sent after the commit, by the database it was stored in, with `source`: its name. Receivers must

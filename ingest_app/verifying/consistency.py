@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from ingest_app import sqlite
 from ingest_app.clock import Moment
-from ingest_app.models import batches
+from ingest_app.models import batches, dispatches
 from ingest_app.queue.columns import TRIGGERED, lease_is_over
+from ingest_app.settings import LONGEST_LEASE_SECONDS
 from ingest_app.verifying.findings import Finding
 
 _OVERDUE_SECONDS = 60.0
 """So long after its end a lease should have been taken back by any running service."""
 
-_LONGEST_LEASE_SECONDS = 86_400.0 + _OVERDUE_SECONDS  # settings allow a day
-_LISTED_COUNT = 20
+_LONGEST_LEASE_SECONDS = LONGEST_LEASE_SECONDS + _OVERDUE_SECONDS
 
 
 class _Rule(NamedTuple):
@@ -99,13 +99,26 @@ _RULES = (
 
 
 def find_contradictions(connection: Connection, now: Moment) -> list[Finding]:
-    """Every rule that a row breaks, stuck batches, and what SQLite itself finds in the file."""
+    """What SQLite finds in the file, or else every row that breaks a rule, and stuck batches.
+
+    now: when to judge leases.
+    """
+    damage = _damage(connection)
+    if damage:
+        return damage
     findings = [
         Finding(rule.promise, rule.what, where)
         for rule in _RULES
-        for where in _listed(connection.scalars(text(rule.query)).all())
+        for where in connection.scalars(text(rule.query))
     ]
-    return [*findings, *_stuck(connection, now), *_damage(connection)]
+    return [*findings, *_stuck(connection, now)]
+
+
+def newest_time(connection: Connection) -> datetime | None:
+    """The last thing that happened in this database; None when nothing did."""
+    times = (batches.c.created_at, dispatches.c.dispatched_at, dispatches.c.finished_at)
+    found = [connection.scalar(select(func.max(time))) for time in times]
+    return max((time for time in found if time is not None), default=None)
 
 
 def _stuck(connection: Connection, now: Moment) -> list[Finding]:
@@ -118,8 +131,3 @@ def _stuck(connection: Connection, now: Moment) -> list[Finding]:
 def _damage(connection: Connection) -> list[Finding]:
     what = "The database file is damaged, or rows refer to missing ones."
     return [Finding("file", what, damage) for damage in sqlite.find_damage(connection)]
-
-
-def _listed(rows: Sequence[str]) -> Sequence[str]:
-    left_out = len(rows) - _LISTED_COUNT
-    return rows if left_out <= 0 else [*rows[:_LISTED_COUNT], f"and {left_out} more"]

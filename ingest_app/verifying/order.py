@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
@@ -11,8 +12,13 @@ from sqlalchemy import Connection, select
 from ingest_app.models import BatchStatus, batches, dispatches
 from ingest_app.verifying.findings import Finding
 
-QueueKey = tuple[int, str, int]
-"""`(priority_rank, created_at, id)` of a batch: the order in which batches go."""
+
+class QueueKey(NamedTuple):
+    """What puts a batch in its place: it goes in the order of these."""
+
+    priority_rank: int
+    created_at: datetime
+    batch_id: int
 
 
 class Choice(NamedTuple):
@@ -38,15 +44,15 @@ def judge_order(by_id: Iterable[QueueKey], choices: Iterable[Choice]) -> list[Fi
     arrivals = iter(by_id)
     arriving = next(arrivals, None)
     for choice in choices:
-        while arriving is not None and arriving[2] <= choice.newest_batch_id:
+        while arriving is not None and arriving.batch_id <= choice.newest_batch_id:
             heapq.heappush(waiting, arriving)
             arriving = next(arrivals, None)
-        while waiting and waiting[0][2] in gone:
-            gone.discard(heapq.heappop(waiting)[2])
+        while waiting and waiting[0].batch_id in gone:
+            gone.discard(heapq.heappop(waiting).batch_id)
         if waiting and waiting[0] < choice.batch:
-            where = f"dispatch {choice.dispatch_id}: batch {waiting[0][2]} should have gone"
+            where = f"dispatch {choice.dispatch_id}: batch {waiting[0].batch_id} should have gone"
             findings.append(Finding("P4", "A batch went while a better one waited.", where))
-        gone.add(choice.batch[2])
+        gone.add(choice.batch.batch_id)
     return findings
 
 
@@ -58,8 +64,7 @@ def _batches(connection: Connection, source: str) -> Iterator[QueueKey]:
         .where(table.source == source, table.status != BatchStatus.CANCELLED.value)
         .order_by(table.id)
     )
-    for rank, created_at, batch_id in connection.execute(query):
-        yield rank, created_at.isoformat(), batch_id
+    yield from (QueueKey(*row) for row in connection.execute(query))
 
 
 def _choices(connection: Connection, source: str) -> Iterator[Choice]:
@@ -76,5 +81,5 @@ def _choices(connection: Connection, source: str) -> Iterator[Choice]:
         .order_by(dispatches.c.id)
     )
     for row in connection.execute(query):
-        key = (row.priority_rank, row.created_at.isoformat(), row.batch_id)
+        key = QueueKey(row.priority_rank, row.created_at, row.batch_id)
         yield Choice(row.id, key, row.newest_batch_id)

@@ -21,7 +21,7 @@ _ROUNDING_SECONDS = 0.000_002  # wall times are kept in microseconds
 class Call(NamedTuple):
     """One call of the ledger.
 
-    surely_began: False when the call's own time was never recorded; then it began at most
+    time_is_known: False when the call's own time was never recorded; then it began at most
         `margin_seconds` after `at`.
     late_seconds: how long its slot had been open; None for a source's first.
     was_waiting: True when work had been waiting since before the slot opened.
@@ -29,7 +29,7 @@ class Call(NamedTuple):
 
     dispatch_id: int
     at: Moment
-    surely_began: bool
+    time_is_known: bool
     interval_seconds: float
     margin_seconds: float
     late_seconds: float | None
@@ -72,7 +72,8 @@ def judge_pace(source: str, calls: Iterable[Call]) -> tuple[PaceFigures, list[Fi
         if gap < 0 and later.at.boot_seconds_since(earlier.at) is None:
             figures.unproven_gap_count += 1
             continue
-        figures.smallest_gap_seconds = min(gap, figures.smallest_gap_seconds or gap)
+        smallest = figures.smallest_gap_seconds
+        figures.smallest_gap_seconds = gap if smallest is None else min(gap, smallest)
         if gap < later.interval_seconds - _ROUNDING_SECONDS:
             findings.append(_too_close(earlier, later, gap))
         if later.was_waiting:
@@ -104,7 +105,7 @@ class _Mean:
 
 def _smallest_gap_seconds(earlier: Call, later: Call) -> float:
     gap = later.at.seconds_since(earlier.at)
-    return gap if earlier.surely_began else gap - earlier.margin_seconds
+    return gap if earlier.time_is_known else gap - earlier.margin_seconds
 
 
 def _wasted_slots(call: Call) -> int:
@@ -134,7 +135,7 @@ def _calls(connection: Connection, source: str) -> Iterator[Call]:
         yield Call(
             dispatch_id=row.id,
             at=Moment(row.dispatched_at, row.dispatched_boot_seconds, row.boot_id),
-            surely_began=row.outcome not in (None, DispatchOutcome.LOST),
+            time_is_known=row.outcome not in (None, DispatchOutcome.LOST),
             interval_seconds=row.interval_seconds,
             margin_seconds=row.margin_seconds,
             late_seconds=_seconds_between(row.slot_opened_at, row.dispatched_at),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from flask import Flask, Response
 
 from ingest_app.runtime import runtime_of
@@ -34,7 +36,7 @@ def _register_api(app: Flask) -> None:
         app,
         spec_kwargs={
             "title": "Ingest",
-            "version": "1.0.0",
+            "version": version("ingest-app"),
             "openapi_version": "3.1.0",
             "info": {"description": _DESCRIPTION},
         },

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from werkzeug.exceptions import ServiceUnavailable
 
-from ingest_app.migrating import schema_is_current
+from ingest_app.migrating import check_writable, schema_is_current
 from ingest_app.runtime import current_runtime
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.schemas import HealthSchema
@@ -51,6 +51,4 @@ def _check_database() -> None:
             " to migrate it.",
             retry_after=_RETRY_AFTER_SECONDS,
         )
-    # Reading works on a full disk and beside a stuck writer; only taking the lock shows them.
-    with database.write():
-        pass
+    check_writable(database)

@@ -9,7 +9,12 @@ from flask import Request
 from marshmallow import Schema, ValidationError
 from webargs.core import is_json
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 
 from ingest_app.runtime import current_runtime
 from ingest_app.web.problems import InvalidInput
@@ -39,7 +44,12 @@ class StrictParser(FlaskParser):
 
 
 def _bounded_body(req: Request) -> bytes:
-    body = req.get_data(cache=False)
+    try:
+        body = req.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # servers raise errors of their own for a broken body
+        raise BadRequest("The body could not be read to its end.") from error
     if len(body) > current_runtime().settings.max_body_bytes:
         raise RequestEntityTooLarge
     return body

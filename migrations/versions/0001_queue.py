@@ -63,6 +63,13 @@ def where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
 
+def is_time(table: str, column: str) -> sa.CheckConstraint:
+    digits = "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2]) + " " + ":".join(["[0-9]" * 2] * 3)
+    form = f"{column} GLOB '{digits}*' AND datetime({column}) IS NOT NULL"
+    name = f"ck_{table}_{column}_is_time"
+    return sa.CheckConstraint(f"{column} IS NULL OR ({form})", name=op.f(name))
+
+
 def upgrade() -> None:
     op.create_table(
         "ingestions",
@@ -92,6 +99,14 @@ def upgrade() -> None:
         sa.Column("slot_margin_seconds", sa.Double(), nullable=True),
         sa.Column("deferred_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "next_slot_at IS NULL"
+            " OR (slot_interval_seconds IS NOT NULL AND slot_margin_seconds IS NOT NULL)",
+            name=op.f("ck_sources_slot"),
+        ),
+        is_time("sources", "next_slot_at"),
+        is_time("sources", "deferred_until"),
+        is_time("sources", "paused_at"),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_sources")),
     )
     op.create_table(
@@ -122,6 +137,10 @@ def upgrade() -> None:
             name=op.f("ck_batches_status"),
         ),
         sa.CheckConstraint("attempt_count >= 0", name=op.f("ck_batches_attempt_count")),
+        sa.CheckConstraint(
+            "json_valid(ids) AND json_type(ids) = 'array'", name=op.f("ck_batches_ids")
+        ),
+        is_time("batches", "not_before"),
         sa.CheckConstraint("position >= 1", name=op.f("ck_batches_position")),
         sa.CheckConstraint("priority_rank IN (0, 1, 2)", name=op.f("ck_batches_priority_rank")),
         sa.ForeignKeyConstraint(

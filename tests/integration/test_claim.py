@@ -152,7 +152,7 @@ def test_without_that_rule_a_clock_set_back_is_seen_to_stall(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control of the test above.
-    monkeypatch.setattr(pacing, "clock_was_set_back", lambda *_: False)
+    monkeypatch.setattr(pacing, "says_nothing", lambda *_: False)
     queue.submit(range(6))
     queue.claim()
     queue.clock.reboot(-DAY)

@@ -15,8 +15,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
-from ingest_app import migrating, models
-from ingest_app.database import Database, engine_options
+from ingest_app import migrating, models, sqlite
+from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, MigrationError
 from ingest_app.migrating import migrate, migrations_folder, schema_is_current
 from tests.support.queues import TABLES, Queue, opened
@@ -60,7 +60,7 @@ def lines_in_order(sql: str | None) -> str:
 
 @contextmanager
 def made_by_the_models(path: Path) -> Iterator[Database]:
-    engine = create_engine(f"sqlite:///{path}", **engine_options())
+    engine = create_engine(f"sqlite:///{path}", **sqlite.engine_options())
     models.Base.metadata.create_all(engine)
     try:
         yield Database(engine)
@@ -83,7 +83,7 @@ def test_alembic_finds_no_difference_between_models_and_migrations(database: Dat
     "change",
     [
         "ALTER TABLE sources ADD COLUMN extra TEXT",
-        "ALTER TABLE sources DROP COLUMN paused_at",
+        "ALTER TABLE sources DROP COLUMN next_slot_boot_seconds",
         "DROP INDEX ix_batches_for_retry",
         "CREATE TABLE extra (id INTEGER PRIMARY KEY)",
     ],

@@ -13,7 +13,9 @@ _ROUNDING_SECONDS = 5e-6  # times are stored to the microsecond
 
 def slots_too_close(ledger: Sequence[AnyRow], interval_seconds: float) -> list[float]:
     """The gaps between dispatches of one source that are less than its interval."""
-    times = sorted(row.dispatched_boot_seconds for row in ledger)
+    # A call that would have been too late was not made, and has no time.
+    called = [row.dispatched_boot_seconds for row in ledger if row.dispatched_at is not None]
+    times = sorted(called)
     return too_close(times, interval_seconds)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, create_engine, select, text, update
 
+from ingest_app import sqlite
 from ingest_app.clock import Clock, Moment
-from ingest_app.database import Database, engine_options
+from ingest_app.database import Database
 from ingest_app.items import FetchedRecord, ItemId
 from ingest_app.models import Priority, RecordOutcome, batches, dispatches, sources
 from ingest_app.queue.claim import Claim, claim_next_batch
@@ -31,7 +32,7 @@ TABLES = ("ingestions", "batches", "sources", "dispatches", "records")
 @contextmanager
 def opened(path: Path | str, **options: Any) -> Iterator[Database]:
     """The database at `path`, closed afterwards."""
-    engine = create_engine(f"sqlite:///{path}", **{**engine_options(), **options})
+    engine = create_engine(f"sqlite:///{path}", **{**sqlite.engine_options(), **options})
     try:
         yield Database(engine)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,15 @@ from ingest_app.errors import (
     SettingsError,
 )
 
+INSTANCE = Path("/srv/instance")
+
 
 def test_file_will_do() -> None:
-    assert parse_url("sqlite:////data/ingest.db").database == "/data/ingest.db"
+    assert parse_url("sqlite:////data/ingest.db", INSTANCE).database == "/data/ingest.db"
+
+
+def test_relative_file_is_below_the_instance_folder() -> None:
+    assert parse_url("sqlite:///data/q.db", INSTANCE).database == "/srv/instance/data/q.db"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,7 @@ def test_file_will_do() -> None:
 )
 def test_address_that_will_not_do_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="database_url"):
-        parse_url(url)
+        parse_url(url, INSTANCE)
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_recovered_batch_wakes_the_loop(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(source_loop, "recover_expired_leases", lambda *_, **__: [LOST])
-    rig.scheduler.run("recover-default")
+    rig.scheduler.run("leases-default")
     assert rig.scheduler.armed == [0]
     assert caplog.messages == [
         "batch_recovered batch_id=7 source=default worker=host:1 reason=The worker died."
@@ -222,19 +222,36 @@ def test_recovery_postponed_by_the_database_waits_for_its_next_run(
         raise DatabaseBusy("busy")
 
     monkeypatch.setattr(source_loop, "recover_expired_leases", busy)
-    rig.scheduler.run("recover-default")
-    assert [message.split()[0] for message in caplog.messages] == ["job_postponed"]
+    rig.scheduler.run("leases-default")
+    assert [message.split()[0] for message in caplog.messages] == ["leases_postponed"]
 
 
 def test_lease_outlives_missed_heartbeats_and_is_looked_at_often(rig: Rig) -> None:
     seconds = {job_id: seconds for job_id, (_, seconds) in rig.scheduler.jobs.items()}
     lease_seconds = SourceSettings().lease_seconds
-    assert seconds["heartbeat-default"] <= lease_seconds / 3
-    assert seconds["recover-default"] <= lease_seconds / 10
+    assert seconds["leases-default"] <= lease_seconds / 5
+
+
+def test_after_a_stall_of_all_workers_the_others_may_renew_first(
+    rig: Rig, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recoveries: list[object] = []
+
+    def recover(*_: object, **__: object) -> Sequence[Recovered]:
+        recoveries.append(None)
+        return []
+
+    monkeypatch.setattr(source_loop, "recover_expired_leases", recover)
+    clock.move(SourceSettings().lease_seconds)  # the machine was suspended
+    rig.scheduler.run("leases-default")
+    assert recoveries == []
+    clock.move(SourceSettings().lease_seconds / 6)
+    rig.scheduler.run("leases-default")
+    assert len(recoveries) == 1
 
 
 def test_loop_looks_for_work_and_for_lost_batches_as_soon_as_it_starts(rig: Rig) -> None:
-    assert rig.scheduler.at_once == {"dispatch-default", "recover-default"}
+    assert rig.scheduler.at_once == {"dispatch-default", "leases-default"}
 
 
 class Loops:

@@ -53,7 +53,7 @@ def test_margin_costs_at_most_one_percent_of_the_pace(interval_seconds: float) -
 
 def test_unused_source_has_an_open_slot() -> None:
     assert pacing.wait_seconds(UNUSED, INTERVAL, START) == 0
-    assert not pacing.clock_was_set_back(UNUSED, INTERVAL, START)
+    assert not pacing.says_nothing(UNUSED, INTERVAL, START)
 
 
 def test_slot_opens_an_interval_and_a_margin_after_the_claim() -> None:
@@ -109,7 +109,7 @@ def test_step_of_the_wall_clock_moves_no_slot(step_seconds: float) -> None:
     before_seconds = pacing.wait_seconds(slot, INTERVAL, clock.read())
     clock.set_wall(step_seconds)
     assert pacing.wait_seconds(slot, INTERVAL, clock.read()) == before_seconds
-    assert not pacing.clock_was_set_back(slot, INTERVAL, clock.read())
+    assert not pacing.says_nothing(slot, INTERVAL, clock.read())
 
 
 @pytest.mark.parametrize("step_seconds", STEPS)
@@ -139,7 +139,7 @@ def test_reboot_with_the_wall_clock_set_back_is_noticed(
     clock = FakeClock()
     slot = spent(clock.read())
     clock.reboot(step_seconds)
-    assert pacing.clock_was_set_back(slot, INTERVAL, clock.read()) is was_set_back
+    assert pacing.says_nothing(slot, INTERVAL, clock.read()) is was_set_back
 
 
 def test_small_step_back_through_a_reboot_is_waited_for() -> None:
@@ -147,7 +147,7 @@ def test_small_step_back_through_a_reboot_is_waited_for() -> None:
     slot = spent(clock.read())
     clock.move(3)
     now = clock.reboot(-1.0)
-    assert not pacing.clock_was_set_back(slot, INTERVAL, now)
+    assert not pacing.says_nothing(slot, INTERVAL, now)
     assert pacing.wait_seconds(slot, INTERVAL, now) == pytest.approx(3.025)
 
 
@@ -156,7 +156,7 @@ def test_time_stored_to_the_microsecond_is_not_a_clock_set_back() -> None:
     rounded_up = Slot(
         Moment(slot.opens.at + timedelta(microseconds=1)), INTERVAL, slot.margin_seconds
     )
-    assert not pacing.clock_was_set_back(rounded_up, INTERVAL, Moment(START.at))
+    assert not pacing.says_nothing(rounded_up, INTERVAL, Moment(START.at))
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def calls(dispatches: Sequence[Step], start: Moment) -> list[Moment]:
 
 def looked_at(slot: Slot, interval_seconds: float, now: Moment) -> Slot:
     """The slot after a claim was asked for, which records it anew after a clock set back."""
-    set_back = pacing.clock_was_set_back(slot, interval_seconds, now)
+    set_back = pacing.says_nothing(slot, interval_seconds, now)
     return pacing.anew(slot, interval_seconds, now) if set_back else slot
 
 

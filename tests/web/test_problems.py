@@ -13,6 +13,7 @@ NOT_OVER_HTTP = {
     errors.SettingsError,  # at start
     errors.MigrationError,  # at start
     errors.StaleClaim,  # a worker's
+    errors.SlotTaken,  # a worker's
 }
 
 
