@@ -14,22 +14,11 @@ from ingest_app import configured_database_path
 from ingest_app.clock import SystemClock
 from ingest_app.database import open_for_reading
 from ingest_app.errors import IngestError
-from ingest_app.verifying import Report, verify
+from ingest_app.verifying import PaceFigures, Report, verify
 
 _FAILED = 1
 _UNUSABLE = 2
 _LISTED_COUNT = 20
-
-_COLUMNS = (
-    "source",
-    "calls",
-    "interval",
-    "smallest gap",
-    "mean gap",
-    "unused slots",
-    "unproven gaps",
-    "called again",
-)
 
 
 @click.group()
@@ -62,7 +51,7 @@ def verify_command(database: Path | None, *, live: bool, as_json: bool) -> None:
 
 def _print_report(path: Path, report: Report) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{path}, in seconds:", markup=False)
+    console.print(f"{path}:", markup=False)
     console.print(_pace_table(report))
     for finding in report.findings[:_LISTED_COUNT]:
         console.print(f"{finding.promise}: {finding.what} ({finding.where})", markup=False)
@@ -74,27 +63,32 @@ def _print_report(path: Path, report: Report) -> None:
 
 def _verdict(report: Report) -> str:
     if report.holds:
-        return "Nothing in it speaks against P1, P2, P4, P6, P7 or P9."
+        return "Nothing in it speaks against P1, P2, P4 or P6 to P9."
     return f"{len(report.findings)} of its rows speak against a promise."
 
 
 def _pace_table(report: Report) -> Table:
     table = Table()
-    for column in _COLUMNS:
-        table.add_column(column, justify="left" if column == "source" else "right")
+    table.add_column("source")
     for figures in report.sources:
-        again = ", ".join(f"{count} {why}" for why, count in figures.dispatched_again.items())
-        table.add_row(
-            figures.source,
-            str(figures.call_count),
-            _seconds(figures.interval_seconds),
-            _seconds(figures.smallest_gap_seconds),
-            _seconds(figures.mean_gap_seconds),
-            str(figures.wasted_slot_count),
-            str(figures.unproven_gap_count),
-            again or "none",
-        )
+        table.add_column(figures.source, justify="right")
+    columns = [_pace_column(figures) for figures in report.sources]
+    for row in columns[0] if columns else ():
+        table.add_row(row, *(column[row] for column in columns))
     return table
+
+
+def _pace_column(figures: PaceFigures) -> dict[str, str]:
+    again = (f"{count} {why}" for why, count in figures.dispatched_again.items())
+    return {
+        "calls": str(figures.call_count),
+        "interval, seconds": _seconds(figures.interval_seconds),
+        "smallest gap, seconds": _seconds(figures.smallest_gap_seconds),
+        "mean gap while work waited": _seconds(figures.mean_gap_seconds),
+        "unused slots while work waited": str(figures.wasted_slot_count),
+        "gaps that cannot be judged": str(figures.unproven_gap_count),
+        "dispatched again": ", ".join(again) or "none",
+    }
 
 
 def _seconds(value: float | None) -> str:

@@ -63,12 +63,15 @@ class Dispatcher:
         for loop in self._loops.values():
             loop.stopping = True
 
-    def hurry(self) -> bool:
-        """Cut the stop short that is under way, and tell whether there is one."""
-        if self._deadline is None:
-            return False
-        self._deadline.bring_forward()
-        return True
+    @property
+    def is_stopping(self) -> bool:
+        """True once `stop` was called."""
+        return self._deadline is not None
+
+    def hurry(self) -> None:
+        """Cut the stop short that is under way; may be called by a signal handler."""
+        if self._deadline is not None:
+            self._deadline.bring_forward()
 
     def stop(self, grace_seconds: float) -> None:
         """Claim nothing more, let batches in flight finish for so long, then hand back the rest."""

@@ -21,6 +21,9 @@ _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
 """
 
+_ONE_REQUEST_SECONDS = 1.0
+"""Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
+
 
 def on_starting(_server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
@@ -57,8 +60,11 @@ def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
         dispatcher.stop_claiming()
         if not hasattr(worker, "told_to_stop_at"):
             worker.told_to_stop_at = time.monotonic()
-        # gunicorn's own handler may raise SystemExit, which must not end a stop half way.
-        if not dispatcher.hurry() and callable(before):
+        if dispatcher.is_stopping:
+            # gunicorn's own handler may raise SystemExit, which must not end a stop half way.
+            if time.monotonic() - worker.told_to_stop_at > _ONE_REQUEST_SECONDS:
+                dispatcher.hurry()
+        elif callable(before):
             before(number, frame)
 
     signal.signal(number, handle)

@@ -147,15 +147,16 @@ def array_elements(array: str) -> FromClause:
 
 
 def find_damage(connection: Connection) -> list[str]:
-    """What SQLite finds wrong with the file and its foreign keys, a sentence each."""
-    integrity = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
-    foreign_keys = connection.exec_driver_sql("PRAGMA foreign_key_check")
+    """What SQLite finds wrong with the file, a sentence each."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
+    return [str(line) for line in found if line != "ok"]
+
+
+def find_orphans(connection: Connection) -> list[str]:
+    """Rows that refer to missing ones, a sentence each."""
+    found = connection.exec_driver_sql("PRAGMA foreign_key_check")
     return [
-        *(str(line) for line in integrity if line != "ok"),
-        *(
-            f"{table} row {rowid} refers to a missing {parent}"
-            for table, rowid, parent, _ in foreign_keys
-        ),
+        f"{table} row {row} refers to a missing one in {parent}" for table, row, parent, _ in found
     ]
 
 

@@ -18,7 +18,7 @@ from ingest_app.verifying.findings import Finding
 from ingest_app.verifying.order import find_order_violations
 from ingest_app.verifying.pace import PaceFigures, measure_pace
 
-__all__ = ["Finding", "Report", "verify"]
+__all__ = ["Finding", "PaceFigures", "Report", "verify"]
 
 
 @dataclass(frozen=True)

@@ -103,15 +103,17 @@ def find_contradictions(connection: Connection, now: Moment) -> list[Finding]:
 
     now: when to judge leases.
     """
-    damage = _damage(connection)
+    damage = sqlite.find_damage(connection)
     if damage:
-        return damage
-    findings = [
+        return [Finding("file", "The database file is damaged.", where) for where in damage]
+    broken = [
         Finding(rule.promise, rule.what, where)
         for rule in _RULES
         for where in connection.scalars(text(rule.query))
     ]
-    return [*findings, *_stuck(connection, now)]
+    orphans = sqlite.find_orphans(connection)
+    referring = [Finding("P8", "A row refers to a missing one.", where) for where in orphans]
+    return [*broken, *referring, *_stuck(connection, now)]
 
 
 def newest_time(connection: Connection) -> datetime | None:
@@ -126,8 +128,3 @@ def _stuck(connection: Connection, now: Moment) -> list[Finding]:
     stuck = select(batches.c.id).where(TRIGGERED, over)
     what = "A batch is triggered, but its lease has run out and nothing takes it back."
     return [Finding("P6", what, f"batch {batch_id}") for batch_id in connection.scalars(stuck)]
-
-
-def _damage(connection: Connection) -> list[Finding]:
-    what = "The database file is damaged, or rows refer to missing ones."
-    return [Finding("file", what, damage) for damage in sqlite.find_damage(connection)]

@@ -200,6 +200,22 @@ def test_wrong_records_are_a_violation(ledger: Ledger, batch_id: int) -> None:
     assert found
 
 
+def test_batch_handed_back_without_a_call_was_not_called_twice_and_leaves_no_gap() -> None:
+    uncalled = {"dispatched_at": None, "boot_seconds": None, "boot_id": None, "outcome": "released"}
+    ledger = Ledger(
+        (
+            dispatch(1, 1, 1),
+            dispatch(2, 2, 6.1, finished_at=at(6.2), **uncalled),
+            dispatch(3, 2, 6.3, attempt=1),
+        ),
+        (batch(1, 1), batch(2, 6.3)),
+    )
+    assert ledger.violations() == []
+    assert [(gap.earlier, gap.later) for gap in ledger.gaps()] == [(1, 3)]
+    assert ledger.dispatched_again() == {}
+    assert ledger.ids_in_order() == [[10, "a"], [20, "a"]]
+
+
 def test_not_ended_lists_what_waits_or_is_under_way() -> None:
     ledger = with_batch(3, status="triggered", fetched=())
     assert [one.id for one in ledger.not_ended()] == [3, 4]
