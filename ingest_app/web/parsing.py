@@ -19,6 +19,9 @@ from werkzeug.exceptions import (
 from ingest_app.runtime import current_runtime
 from ingest_app.web.problems import InvalidInput
 
+_SEPARATORS_AN_ID = 4
+_SEPARATORS_BESIDE = 100_000
+
 
 class StrictParser(FlaskParser):
     """webargs' parser with our errors.
@@ -52,7 +55,16 @@ def _bounded_body(req: Request) -> bytes:
         raise BadRequest("The body could not be read to its end.") from error
     if len(body) > current_runtime().settings.max_body_bytes:
         raise RequestEntityTooLarge
+    _check_value_count(body, current_runtime().settings.max_ids)
     return body
+
+
+def _check_value_count(body: bytes, max_ids: int) -> None:
+    # Before they are built: a body of empty arrays takes thirty times its size in memory.
+    # Names with a few commas or brackets in each are still let through.
+    separator_count = sum(map(body.count, (b",", b"[", b"{")))
+    if separator_count > _SEPARATORS_AN_ID * max_ids + _SEPARATORS_BESIDE:
+        raise InvalidInput({"ids": [f"Send at most {max_ids} IDs; the body has more values."]})
 
 
 def parse_json(body: bytes) -> object:
@@ -78,4 +90,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _one_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # Python keeps the last of two fields of one name, and would drop the IDs of the first.
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadRequest("The body has a field twice.")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_one_of_each)

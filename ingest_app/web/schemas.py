@@ -75,6 +75,7 @@ class SubmissionSchema(Schema):
 
     ids = IdList(
         required=True,
+        error_messages={"required": "Send the IDs: an array of integers or strings."},
         metadata={
             "type": "array",
             "description": "Order and duplicates are kept. A number like 9.0 is the integer 9.",
@@ -83,7 +84,11 @@ class SubmissionSchema(Schema):
         },
     )
     priority = fields.Enum(
-        Priority, by_value=True, required=True, metadata={"description": "HIGH goes first."}
+        Priority,
+        by_value=True,
+        required=True,
+        error_messages={"required": "Send a priority: HIGH, MEDIUM or LOW."},
+        metadata={"description": "HIGH goes first."},
     )
     source = SourceName(
         load_default="default", metadata={"description": "The upstream to fetch from."}

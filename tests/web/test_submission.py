@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
+from ingest_app.web import parsing
 
 from .conftest import MAX_BODY_BYTES, MAX_IDS, check_problem
 
@@ -293,3 +294,22 @@ def _post_chunked(client: FlaskClient, body: bytes) -> Any:
 
 def _padded(size: int) -> bytes:
     return b'{"ids": [1], "priority": "LOW"}'.ljust(size)
+
+
+def test_field_that_stands_twice_is_refused_and_not_half_taken(client: FlaskClient) -> None:
+    body = '{"ids": [1], "ids": [2], "priority": "HIGH"}'
+    answer = client.post("/ingest", data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "twice" in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[[]]"])
+def test_body_of_too_many_values_is_refused_before_they_are_built(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(parsing, "_SEPARATORS_BESIDE", 0)
+    monkeypatch.setattr(parsing, "parse_json", pytest.fail)
+    many = ",".join([value] * (4 * MAX_IDS + 1))
+    answer = client.post("/ingest", data=f'{{"ids":[{many}]}}', content_type="application/json")
+    assert answer.status_code == 422
+    assert str(MAX_IDS) in answer.get_json()["errors"]["ids"][0]
