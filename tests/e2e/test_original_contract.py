@@ -11,8 +11,6 @@ from tests.support.service import Service, gunicorn, running, until
 
 from .conftest import write_sources
 
-pytestmark = pytest.mark.e2e
-
 # With an hour between slots, and calls that take an hour or no time, every state stays to be seen.
 SETTINGS = {"interval_seconds": 3600, "simulated_latency_seconds": 0}
 SOURCES = """
@@ -27,8 +25,8 @@ simulated_latency_seconds = 3600
 @pytest.fixture(
     scope="module",
     params=[
-        ("1",),
-        ("4",),
+        pytest.param(("1",), marks=pytest.mark.e2e),
+        pytest.param(("4",), marks=pytest.mark.e2e),
         pytest.param(("1", "--preload"), marks=pytest.mark.faults),
         pytest.param(("4", "--preload"), marks=pytest.mark.faults),
     ],

@@ -73,7 +73,7 @@ def test_no_slot_is_wasted_while_work_waits_in_four_workers(tmp_path: Path) -> N
         for number in range(6):
             service.ingest(range(number, number + 6), ("LOW", "MEDIUM", "HIGH")[number % 3])
         ledger = service.wait_until_all_ended()
-    assert len(ledger.dispatches) == 12
+    assert len(ledger.calls()) == 12
     assert ledger.violations() == []
     assert ledger.dispatched_again() == {}
     # The exact figure is a benchmark's. Were a refused tick not armed for the slot's opening, work

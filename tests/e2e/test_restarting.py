@@ -69,7 +69,7 @@ def test_batch_whose_call_outlasts_its_lease_stays_with_its_worker(tmp_path: Pat
     with running(tmp_path, two_workers, **settings) as service:
         service.ingest([1, 2, 3, 4])
         ledger = service.wait_until_all_ended()
-    assert [dispatch.outcome for dispatch in ledger.dispatches] == ["completed"] * 2
+    assert [call.outcome for call in ledger.calls()] == ["completed"] * 2
     assert ledger.violations() == []
 
 

@@ -22,7 +22,7 @@ def test_workers_that_start_at_once_on_nothing_migrate_once(tmp_path: Path, _aga
         ledger = service.wait_until_all_ended()
         assert "ERROR" not in service.log
         assert service.log.count("Booting worker") == 4
-    assert len(ledger.dispatches) == 1
+    assert len(ledger.calls()) == 1
 
 
 WRONG: dict[str, tuple[dict[str, object], str, str]] = {

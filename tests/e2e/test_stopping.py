@@ -44,7 +44,7 @@ def test_batches_in_flight_finish_and_nothing_is_left_triggered(
         assert service.wait_for_exit() == 0
         ledger = service.ledger()
         assert "Traceback" not in service.log
-    assert {dispatch.outcome for dispatch in ledger.dispatches} == {"completed"}
+    assert {call.outcome for call in ledger.calls()} == {"completed"}
     _check_stopped(ledger, stopped_at)
 
 
@@ -64,7 +64,7 @@ def test_submission_under_way_is_acknowledged_while_nothing_is_claimed_any_more(
         assert service.wait_for_exit() == 0
         ledger = service.ledger()
     _check_stopped(ledger, stopped_at)
-    assert {dispatch.outcome for dispatch in ledger.dispatches} == {"completed"}
+    assert {call.outcome for call in ledger.calls()} == {"completed"}
     assert ingestion_id in {batch.ingestion_id for batch in ledger.in_state("yet_to_start")}
 
 
@@ -83,7 +83,7 @@ def test_batch_of_a_slow_source_is_handed_back_within_the_graceful_time(
         assert service.wait_for_exit() == 0
         ledger = service.ledger()
         assert "Traceback" not in service.log
-    assert {dispatch.outcome for dispatch in ledger.dispatches} == {"released"}
+    assert {call.outcome for call in ledger.calls()} == {"released"}
     assert {one.id for one in in_flight} <= {one.id for one in ledger.dispatches}
     _check_stopped(ledger, stopped_at)
 
@@ -103,7 +103,7 @@ def test_second_signal_of_an_impatient_person_leaves_nothing_triggered(
         service.send_signal_to_group(signal.SIGINT)
         service.wait_for_exit()
         ledger = service.ledger()
-    assert {dispatch.outcome for dispatch in ledger.dispatches} == {"released"}
+    assert {call.outcome for call in ledger.calls()} == {"released"}
     _check_stopped(ledger, stopped_at)
 
 
@@ -116,7 +116,7 @@ def test_released_batches_go_first_after_a_restart_and_the_gaps_hold(tmp_path: P
         _wait_until_in_flight(service, 2)
         service.send_signal(signal.SIGTERM)
         service.wait_for_exit()
-        released = [one.batch_id for one in service.ledger().dispatches]
+        released = [one.batch_id for one in service.ledger().calls()]
     with running(tmp_path, **{**slow, "simulated_latency_seconds": 0}) as service:
         ledger = service.wait_until_all_ended()
     assert ledger.dispatched_again() == dict.fromkeys(released, ("released",))
@@ -124,7 +124,7 @@ def test_released_batches_go_first_after_a_restart_and_the_gaps_hold(tmp_path: P
 
 
 def _check_stopped(ledger: Ledger, stopped_at: float) -> None:
-    late = [one for one in ledger.dispatches if one.boot_seconds > stopped_at + DELIVERY_SECONDS]
+    late = [one for one in ledger.calls() if one.boot_seconds > stopped_at + DELIVERY_SECONDS]
     assert late == []
     assert ledger.in_state("triggered") == []
     assert ledger.in_state("yet_to_start"), "nothing was left to claim, so nothing was shown"

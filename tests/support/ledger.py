@@ -24,14 +24,15 @@ _BACK_AT_ITS_PLACE = frozenset({"released", "lost"})
 class Dispatch:
     """A row of `dispatches`.
 
-    boot_seconds: the call's start, or the claim's while no outcome that knows it is recorded.
+    dispatched_at, boot_seconds: the call's start, or the claim's while no outcome that knows it is
+        recorded; None when the batch was handed back without a call.
     """
 
     id: int
     batch_id: int
     attempt: int
     worker: str
-    dispatched_at: datetime
+    dispatched_at: datetime | None
     interval_seconds: float
     margin_seconds: float
     source: str = "default"
@@ -65,7 +66,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Gap:
-    """Between two dispatches of a source that follow each other, by their ids.
+    """Between two calls of a source that follow each other, by the ids of their dispatches.
 
     seconds: the least there can have been between the two calls.
     """
@@ -114,16 +115,21 @@ class Ledger:
 
     def _in_order_of_time(self, source: str) -> list[Dispatch]:
         # Not by id: two calls too close to each other may have been recorded in any order.
-        mine = [dispatch for dispatch in self.dispatches if dispatch.source == source]
+        mine = [dispatch for dispatch in self.calls() if dispatch.source == source]
         one_boot = len({dispatch.boot_id for dispatch in mine}) == 1 and mine[0].boot_id
         return sorted(mine, key=lambda one: one.boot_seconds if one_boot else one.id)
 
+    def calls(self) -> list[Dispatch]:
+        """Dispatches whose call was made, or may have been when its worker died."""
+        return [dispatch for dispatch in self.dispatches if dispatch.dispatched_at]
+
     def dispatched_again(self) -> dict[int, tuple[str | None, ...]]:
-        """Batches with several dispatches, each with the outcomes of all but its last one."""
+        """Batches that were called several times, with the outcomes of all calls but the last."""
+        outcomes: dict[int, list[str | None]] = {}
+        for dispatch in self.calls():
+            outcomes.setdefault(dispatch.batch_id, []).append(dispatch.outcome)
         return {
-            batch_id: tuple(dispatch.outcome for dispatch in dispatches[:-1])
-            for batch_id, dispatches in self._by_batch().items()
-            if len(dispatches) > 1
+            batch_id: tuple(found[:-1]) for batch_id, found in outcomes.items() if len(found) > 1
         }
 
     def not_ended(self) -> list[Batch]:
@@ -143,9 +149,9 @@ class Ledger:
         return {pid_of(dispatch) for dispatch in self.dispatches}
 
     def ids_in_order(self) -> list[list[object]]:
-        """The IDs of every dispatch, in the order of the claims."""
+        """The IDs of every call, in the order of the claims."""
         ids = {batch.id: list(batch.ids) for batch in self.batches}
-        return [ids[dispatch.batch_id] for dispatch in self.dispatches]
+        return [ids[dispatch.batch_id] for dispatch in self.calls()]
 
     def fetched(self, ingestion_id: str) -> list[object]:
         """The IDs of an ingestion of which there are records, in their order."""
@@ -195,7 +201,8 @@ class Ledger:
             found += [
                 f"dispatch {later.id} of batch {batch_id} began while {earlier.id} was open"
                 for earlier, later in pairwise(dispatches)
-                if earlier.finished_at is None or earlier.finished_at > later.dispatched_at
+                if earlier.finished_at is None
+                or (later.dispatched_at and earlier.finished_at > later.dispatched_at)
             ]
         return found
 
@@ -241,7 +248,7 @@ def _position(batch: Batch) -> int:
 
 
 def _gap(earlier: Dispatch, later: Dispatch) -> Gap:
-    if earlier.boot_id is not None and earlier.boot_id == later.boot_id:
+    if earlier.boot_id and earlier.boot_id == later.boot_id:
         seconds = later.boot_seconds - earlier.boot_seconds
     else:
         seconds = (later.dispatched_at - earlier.dispatched_at).total_seconds()
