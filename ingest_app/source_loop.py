@@ -6,6 +6,7 @@ import logging
 import threading
 from functools import partial
 
+from ingest_app.clock import Moment
 from ingest_app.deadline import Deadline
 from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
@@ -45,6 +46,7 @@ class SourceLoop:
         self._ticking = False
         self._woken = False
         self._tended = runtime.clock.read()
+        self._stalled = self._tended.later(-source.lease_seconds)
         self._job_id = f"dispatch-{source.name}"
         self._add_jobs()
 
@@ -132,17 +134,19 @@ class SourceLoop:
     def _tend_leases(self) -> None:
         try:
             self._in_flight.renew()
-            if not self._was_stalled():
+            now = self._runtime.clock.read()
+            self._notice_a_stall(now)
+            if now.seconds_since(self._stalled) > self._source.lease_seconds / 3:
                 self._recover()
+            self._tended = now
         except DatabaseError as error:  # only postponed to the next run
             emit(_log, "leases_postponed", level=logging.WARNING, reason=error)
 
-    def _was_stalled(self) -> bool:
+    def _notice_a_stall(self, now: Moment) -> None:
         # A stall of all workers (a suspended machine, a lock, a full disk) lets every lease run
-        # out: whoever wakes first must give the others a turn to renew theirs.
-        now, before = self._runtime.clock.read(), self._tended
-        self._tended = now
-        return now.seconds_since(before) > self._source.lease_seconds / 2
+        # out: whoever goes on first must leave the others time to renew theirs.
+        if now.seconds_since(self._tended) > self._source.lease_seconds / 2:
+            self._stalled = now
 
     def _recover(self) -> None:
         database, clock = self._runtime.database, self._runtime.clock

@@ -60,10 +60,14 @@ def recover_expired_leases(
         with it.
     """
     with database.read() as connection:
-        if not _lost(connection, source, clock.read(), is_dead):
+        looked = clock.read()
+        if not _lost(connection, source, looked, is_dead):
             return ()
     with database.write() as connection:
         now = clock.read()
+        # Whoever had to wait that long for the lock was not the only one: see them renew first.
+        if now.seconds_since(looked) > source.lease_seconds / 2:
+            return ()
         lost = _lost(connection, source, now, is_dead)
         return [_take_back(connection, batch, source.max_attempts, now) for batch in lost]
 
