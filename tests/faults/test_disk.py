@@ -45,7 +45,7 @@ def test_full_disk_refuses_work_stops_dispatching_and_all_resumes_with_space(
         work = _Work(service)
         for _ in range(10):
             assert work.submit().status_code == 200
-        workers = service.worker_pids()
+        workers = service.wait_for_workers(2)
         service.wait_for_dispatches(1)
         disk.fill()
         refused = work.submit_until_refused()

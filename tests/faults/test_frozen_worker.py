@@ -64,7 +64,7 @@ def test_workers_that_all_stood_still_keep_their_batches(tmp_path: Path) -> None
 
 
 def _stand_still(service: Service, seconds: float) -> None:
-    workers = sorted(service.worker_pids())
+    workers = sorted(service.wait_for_workers(2))
     for worker in workers:
         freeze(service, worker)
     woken_at = time.monotonic() + seconds

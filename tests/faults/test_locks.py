@@ -31,7 +31,7 @@ def test_write_lock_held_for_long_delays_and_refuses_but_loses_nothing(tmp_path:
     command = recording(gunicorn("--workers", "2", "--preload"), calls)
     with running(tmp_path, command, **SETTINGS) as service:
         first = service.ingest(range(30))
-        workers = service.worker_pids()
+        workers = service.wait_for_workers(2)
         until(lambda: read_calls(calls), "a call")
         with write_lock_held(service.database, HELD_SECONDS) as holder:
             before = service.ledger()

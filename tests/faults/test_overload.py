@@ -81,7 +81,7 @@ def _start_backlog(service: Service, batch_count: int) -> set[int]:
     """Give it work for a while; the processes that do it."""
     service.ingest(range(3 * batch_count), "HIGH")
     service.wait_for_dispatches(1)
-    return service.worker_pids()
+    return service.wait_for_workers(2)
 
 
 def _check_serves_a_normal_client(service: Service) -> None:

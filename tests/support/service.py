@@ -205,6 +205,11 @@ class Service:
         """The processes under the first one."""
         return {child.pid for child in psutil.Process(self.process.pid).children()}
 
+    def wait_for_workers(self, count: int) -> set[int]:
+        """The processes under the first one, as soon as so many are there."""
+        until(lambda: len(self.worker_pids()) == count, f"{count} workers")
+        return self.worker_pids()
+
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the first process only, as a supervisor does."""
         self.process.send_signal(number)
