@@ -19,7 +19,7 @@ QUICK_LEASE = {"lease_seconds": 2}
 def test_reload_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path: Path) -> None:
     settings = {"interval_seconds": 0.2, "simulated_latency_seconds": 0.4}
     with running(tmp_path, **settings) as service:
-        before = service.wait_for_workers(2)
+        before = service.worker_pids()
         work = {service.ingest(range(start, start + 9)): start for start in (0, 9, 18)}
         service.wait_for_dispatches(2)
         service.send_signal(signal.SIGHUP)
