@@ -25,11 +25,10 @@ from ingest_app.queue.settle import (
     retry_batch,
     write_off,
 )
+from ingest_app.queue.watching import LOOKS_A_LEASE
 from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
 from ingest_app.sources import Source
-
-HEARTBEATS_A_LEASE = 6
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
 _FAULT_SECONDS = 1.0
@@ -94,10 +93,10 @@ class InFlight:
 
     def finish(self, deadline: Deadline) -> None:
         """Wait for all until the deadline, then hand back what is left."""
-        heartbeat = Deadline(self._settings.lease_seconds / HEARTBEATS_A_LEASE)
+        heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
         while not deadline.wait_for(self._changed, self._is_empty) and not deadline.is_over():
             if heartbeat.is_over():
-                heartbeat = Deadline(self._settings.lease_seconds / HEARTBEATS_A_LEASE)
+                heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
                 self._renew_if_possible()
         with self._changed:
             self._abandoned.set()

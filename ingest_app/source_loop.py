@@ -6,14 +6,14 @@ import logging
 import threading
 from functools import partial
 
-from ingest_app.clock import Moment
 from ingest_app.deadline import Deadline
 from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
-from ingest_app.in_flight import HEARTBEATS_A_LEASE, InFlight
+from ingest_app.in_flight import InFlight
 from ingest_app.queue.claim import claim_next_batch
 from ingest_app.queue.recover import recover_expired_leases
 from ingest_app.queue.refusing import Refusal, find_refusal
+from ingest_app.queue.watching import LOOKS_A_LEASE, Watch
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.settings import SourceSettings
@@ -45,8 +45,7 @@ class SourceLoop:
         self._changed = threading.Condition()
         self._ticking = False
         self._woken = False
-        self._tended = runtime.clock.read()
-        self._stalled = self._tended.later(-source.lease_seconds)
+        self._watch = Watch(source.lease_seconds)
         self._job_id = f"dispatch-{source.name}"
         self._add_jobs()
 
@@ -56,7 +55,7 @@ class SourceLoop:
         # The interval is only the safety net: every tick arms the next one. APScheduler
         # wants it above zero.
         add(self.tick, seconds=max(self._source.interval_seconds, LOOK_SECONDS), id=self._job_id)
-        tending_seconds = lease_seconds / HEARTBEATS_A_LEASE
+        tending_seconds = lease_seconds / LOOKS_A_LEASE
         add(self._tend_leases, seconds=tending_seconds, id=f"leases-{name}", max_instances=1)
         # At once, since this process may stand in for one that has just died.
         self._scheduler.run_at(f"leases-{name}", 0)
@@ -134,23 +133,19 @@ class SourceLoop:
     def _tend_leases(self) -> None:
         try:
             self._in_flight.renew()
-            now = self._runtime.clock.read()
-            self._notice_a_stall(now)
-            if now.seconds_since(self._stalled) > self._source.lease_seconds / 3:
-                self._recover()
-            self._tended = now
+            self._recover()
         except DatabaseError as error:  # only postponed to the next run
             emit(_log, "leases_postponed", level=logging.WARNING, reason=error)
 
-    def _notice_a_stall(self, now: Moment) -> None:
-        # A stall of all workers (a suspended machine, a lock, a full disk) lets every lease run
-        # out: whoever goes on first must leave the others time to renew theirs.
-        if now.seconds_since(self._tended) > self._source.lease_seconds / 2:
-            self._stalled = now
-
     def _recover(self) -> None:
-        database, clock = self._runtime.database, self._runtime.clock
-        for lost in recover_expired_leases(database, self._source, clock=clock, is_dead=is_dead):
+        recovered = recover_expired_leases(
+            self._runtime.database,
+            self._source,
+            clock=self._runtime.clock,
+            is_dead=is_dead,
+            may_judge=self._watch.look,
+        )
+        for lost in recovered:
             emit(_log, "batch_recovered", level=logging.WARNING, **lost._asdict())
             self.wake()
 

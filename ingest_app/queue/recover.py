@@ -18,12 +18,17 @@ from ingest_app.queue.columns import (
     lease_columns,
     lease_is_over,
 )
-from ingest_app.queue.statements import UPDATE_BATCH, UPDATE_DISPATCH, UPDATE_HELD_BATCH
+from ingest_app.queue.statements import (
+    ANY_IN_FLIGHT,
+    UPDATE_BATCH,
+    UPDATE_DISPATCH,
+    UPDATE_HELD_BATCH,
+)
 from ingest_app.settings import SourceSettings
 
 _SILENT = "The worker gave no sign of life until its lease ran out."
 _DEAD = "The worker died."
-_IN_FLIGHT = and_(dispatches.c.batch_id == batches.c.id, dispatches.c.outcome.is_(None))
+_OPEN_DISPATCH = and_(dispatches.c.batch_id == batches.c.id, dispatches.c.outcome.is_(None))
 
 
 class Recovered(NamedTuple):
@@ -52,30 +57,34 @@ def recover_expired_leases(
     *,
     clock: Clock,
     is_dead: Callable[[str], bool] = lambda _worker: False,
+    may_judge: Callable[[Moment], bool] = lambda _now: True,
 ) -> Sequence[Recovered]:
     """Take back the source's batches whose lease has run out.
 
     They wait again, at their old place; those whose attempts are used up have failed.
     is_dead: tells of a worker of this machine's boot that it certainly runs no more; its leases end
         with it.
+    may_judge: tells, at every look, whether a lease that is over speaks of its worker; see
+        `watching`.
     """
     with database.read() as connection:
-        looked = clock.read()
-        if not _lost(connection, source, looked, is_dead):
+        if connection.scalar(ANY_IN_FLIGHT, {"the_source": source.name}) is None:
             return ()
+    # To have taken the write lock is what a look consists of: so could whoever lives.
     with database.write() as connection:
         now = clock.read()
-        # Whoever had to wait that long for the lock was not the only one: see them renew first.
-        if now.seconds_since(looked) > source.lease_seconds / 2:
-            return ()
-        lost = _lost(connection, source, now, is_dead)
+        judges = may_judge(now)
+        lost = [
+            batch
+            for batch in _in_flight(connection, source, now)
+            if (batch.is_over and judges)
+            or (batch.boot_id == now.boot_id and is_dead(batch.worker or ""))
+        ]
         return [_take_back(connection, batch, source.max_attempts, now) for batch in lost]
 
 
-def _lost(
-    connection: Connection, source: SourceSettings, now: Moment, is_dead: Callable[[str], bool]
-) -> Sequence[AnyRow]:
-    in_flight = connection.execute(
+def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> Sequence[AnyRow]:
+    return connection.execute(
         select(
             batches.c.id.label("batch_id"),
             batches.c.attempt_count,
@@ -86,15 +95,10 @@ def _lost(
             lease_is_over(now, source.lease_seconds).label("is_over"),
         )
         .select_from(batches)
-        .outerjoin(dispatches, _IN_FLIGHT)
+        .outerjoin(dispatches, _OPEN_DISPATCH)
         .where(batches.c.source == source.name, TRIGGERED)
         .order_by(batches.c.id)
-    )
-    return [
-        batch
-        for batch in in_flight
-        if batch.is_over or (batch.boot_id == now.boot_id and is_dead(batch.worker or ""))
-    ]
+    ).all()
 
 
 def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Moment) -> Recovered:

@@ -22,6 +22,7 @@ ADD_SOURCE = insert(sources).returning(*sources.c)
 UPDATE_SOURCE = update(sources).where(sources.c.name == bindparam("the_source"))
 
 IN_FLIGHT_COUNT = select(func.count()).where(_THE_SOURCE, TRIGGERED)
+ANY_IN_FLIGHT = select(batches.c.id).where(_THE_SOURCE, TRIGGERED).limit(1)
 ANY_THAT_GOES_NOW = select(batches.c.id).where(*_GOES_NOW).limit(1)
 NEXT_BATCH = (
     select(batches.c.id, batches.c.ids, batches.c.attempt_count)

@@ -50,7 +50,7 @@ def test_calls_are_too_close_when_the_claim_does_not_record_the_slot(tmp_path: P
     assert [one for one in violations(ledger) if "is short" in one]
 
 
-@pytest.mark.soak  # its timing is not steady; tests/integration has this control on the verbs
+@pytest.mark.faults
 def test_late_worker_settles_a_batch_of_another_when_the_token_is_not_checked(
     tmp_path: Path,
 ) -> None:

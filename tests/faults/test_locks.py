@@ -16,8 +16,7 @@ from tests.support.lock_holder import write_lock_held
 from tests.support.promises import verified
 from tests.support.service import Service, gunicorn, running, until
 
-# Not steady enough for every run yet: now and then a batch is called again behind a long lock.
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.faults
 
 SETTINGS = {"interval_seconds": 0.2, "simulated_latency_seconds": 1, "lease_seconds": 60}
 HELD_SECONDS = 20.0

@@ -245,12 +245,33 @@ def test_other_sources_are_not_touched(queue: Queue, claim: Claim) -> None:
     assert queue.batch(claim.batch_id).status == "triggered"
 
 
-def test_nothing_to_recover_takes_no_write_lock(
+def test_nothing_in_flight_takes_no_write_lock(
     queue: Queue, claim: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    queue.complete(claim)
     monkeypatch.setattr(Database, "write", None)
     assert queue.recover() == []
-    assert claim.batch_id
+
+
+def test_look_that_may_not_judge_leaves_silent_workers_and_takes_from_dead_ones(
+    queue: Queue,
+) -> None:
+    queue.submit()
+    queue.submit()
+    silent, dead = queue.ask(worker="silent"), queue.claim_in_turn(worker="dead")
+    queue.clock.move(LEASE)
+    looks: list[Moment] = []
+
+    def look(now: Moment) -> bool:
+        looks.append(now)
+        return False
+
+    recovered = recover_expired_leases(
+        queue.database, queue.source, clock=queue.clock, is_dead="dead".__eq__, may_judge=look
+    )
+    assert [batch.batch_id for batch in recovered] == [dead.batch_id]
+    assert looks == [queue.clock.read()]
+    assert queue.recover() == [silent.batch_id]  # type: ignore[union-attr]
 
 
 def test_batch_that_was_settled_between_look_and_lock_is_left(

@@ -78,13 +78,13 @@ class Queue:
         assert isinstance(refusal, Refusal), refusal
         return refusal
 
-    def claim_in_turn(self) -> Claim:
+    def claim_in_turn(self, *, worker: str = "worker") -> Claim:
         """The next claim, at the very instant its slot opens."""
-        answer = self.ask()
+        answer = self.ask(worker=worker)
         while isinstance(answer, Refusal):
             assert answer.wait_seconds is not None, answer
             self.clock.move(answer.wait_seconds)
-            answer = self.ask()
+            answer = self.ask(worker=worker)
         return answer
 
     def complete(self, claim: Claim, *, called: Moment | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ingest_app import source_loop
+from ingest_app.clock import Moment
 from ingest_app.database import Database
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy
@@ -15,6 +16,7 @@ from ingest_app.queue.claim import Claim
 from ingest_app.queue.recover import Recovered
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.queue.submit import work_arrived
+from ingest_app.queue.watching import LOOKS_A_LEASE
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.settings import Settings, SourceSettings
@@ -232,24 +234,23 @@ def test_lease_outlives_missed_heartbeats_and_is_looked_at_often(rig: Rig) -> No
     assert seconds["leases-default"] <= lease_seconds / 5
 
 
-def test_after_a_stall_of_all_workers_the_others_may_renew_first(
+def test_loop_judges_leases_only_after_steady_looks(
     rig: Rig, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recoveries: list[object] = []
+    judged: list[bool] = []
 
-    def recover(*_: object, **__: object) -> Sequence[Recovered]:
-        recoveries.append(None)
+    def recover(*_: object, may_judge: Callable[[Moment], bool], **__: object) -> Sequence[object]:
+        judged.append(may_judge(clock.read()))
         return []
 
     monkeypatch.setattr(source_loop, "recover_expired_leases", recover)
     lease_seconds = SourceSettings().lease_seconds
-    clock.move(lease_seconds)  # the machine was suspended
-    for _ in range(2):
+    for _ in range(4):
         rig.scheduler.run("leases-default")
-        assert recoveries == []
-        clock.move(lease_seconds / 5)
+        clock.move(lease_seconds / LOOKS_A_LEASE)
+    clock.move(lease_seconds)  # the machine was suspended
     rig.scheduler.run("leases-default")
-    assert len(recoveries) == 1
+    assert judged == [False, False, False, True, False]
 
 
 def test_loop_looks_for_work_and_for_lost_batches_as_soon_as_it_starts(rig: Rig) -> None:
