@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ingest_app.extensions import db, migrate
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings, instance_path_of, load_settings
+from ingest_app.sources import options_of
 from ingest_app.web import register_web
 
 
@@ -43,7 +45,10 @@ def configured_database_path() -> Path:
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
     given = {**read_environment(), **overrides}
     app = Flask(__name__, instance_path=instance_path_of(given))
-    return app, load_settings(Path(app.instance_path), given)
+    settings = load_settings(
+        Path(app.instance_path), given, options_of=options_of, environ=os.environ
+    )
+    return app, settings
 
 
 def _open_database(app: Flask, settings: Settings) -> Database:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class IngestError(Exception):
@@ -44,6 +45,38 @@ class SlotTaken(IngestError):
     def __init__(self, batch_id: int) -> None:
         super().__init__("The call would have been too late for its slot.")
         self.batch_id = batch_id
+
+
+class UpstreamError(IngestError):
+    """A call did not bring all it asked for; what is missing is asked for again, later.
+
+    fetched: the records (`FetchedRecord`) it brought all the same, for some of the IDs.
+    """
+
+    def __init__(self, message: str, *, fetched: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.fetched = tuple(fetched)
+
+
+class UpstreamBusy(UpstreamError):
+    """The upstream asks to be left alone for a while; this is nobody's failure.
+
+    retry_after_seconds: for how long; None when it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        fetched: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(message, fetched=fetched)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UpstreamRejected(UpstreamError):
+    """The upstream will never answer this request."""
 
 
 class DatabaseError(IngestError):

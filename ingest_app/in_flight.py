@@ -43,6 +43,10 @@ class _Work:
     called: Moment | None = None
 
 
+class _Abandoned(Exception):
+    """The worker stops, so no call may begin."""
+
+
 class InFlight:
     """The claimed batches of one source in this process, a thread each.
 
@@ -125,6 +129,8 @@ class InFlight:
     def _run(self, work: _Work) -> None:
         try:
             self._carry_out(work)
+        except _Abandoned:  # `finish` has handed the batch back
+            pass
         except StaleClaim:
             emit(_log, "claim_lost", level=logging.WARNING, **_facts(work.claim))
             self._write_off(work)
@@ -139,34 +145,31 @@ class InFlight:
             self._leave(work)
 
     def _carry_out(self, work: _Work) -> None:
-        called = self._begin_call(work)
-        if called is None:
-            return
         try:
-            fetched = self._source.fetch(work.claim.ids)
-            _check_complete(work.claim, fetched)
+            fetched = self._source.fetch(work.claim.ids, partial(self._start_call, work))
+            _check_complete(work, fetched)
             complete = partial(complete_batch, fetched=fetched)
-            self._settle(work, "completed", partial(complete, called=called))
-        except StaleClaim:
+            self._settle(work, "completed", partial(complete, called=work.called))
+        except (_Abandoned, StaleClaim, SlotTaken, DatabaseError):
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            self._settle_failure(work, _described(error), called)
+            self._settle_failure(work, _described(error), work.called)
 
-    def _begin_call(self, work: _Work) -> Moment | None:
+    def _start_call(self, work: _Work) -> None:
         # The last thing before the call, so that the slot is measured where the call is made.
         for _ in range(_MOST_SLOT_MOVES):
             with self._changed:
-                if self._abandoned.is_set():  # `finish` has handed the batch back
-                    return None
+                if self._abandoned.is_set():
+                    raise _Abandoned
                 now = self._runtime.clock.read()
                 if not work.claim.is_late(now):
                     work.called = now
-                    return now
+                    return
             work.claim = hold_slot(self._runtime.database, work.claim, clock=self._runtime.clock)
         raise SlotTaken(work.claim.batch_id)
 
-    def _settle_failure(self, work: _Work, error: str, called: Moment) -> None:
+    def _settle_failure(self, work: _Work, error: str, called: Moment | None) -> None:
         decision = retrying.decide(
             work.claim.attempt, max_attempts=self._settings.max_attempts, jitter=random.random()
         )
@@ -209,8 +212,10 @@ class InFlight:
             emit(_log, "release_failed", level=logging.WARNING, reason=error)
 
 
-def _check_complete(claim: Claim, fetched: Sequence[FetchedRecord]) -> None:
-    if [record.item_id for record in fetched] != list(claim.ids):
+def _check_complete(work: _Work, fetched: Sequence[FetchedRecord]) -> None:
+    if work.called is None:
+        raise TypeError("the source did not say when its call started")
+    if [record.item_id for record in fetched] != list(work.claim.ids):
         raise ValueError("the source did not return one record per ID, in their order")
 
 

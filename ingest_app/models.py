@@ -55,6 +55,7 @@ class DispatchOutcome(enum.StrEnum):
     COMPLETED = "completed"  # its records were stored
     RETRIED = "retried"  # it failed and the batch waits for another attempt
     FAILED = "failed"  # it failed and the batch with it
+    DEFERRED = "deferred"  # the upstream asked for a pause; the batch waits, at no cost
     RELEASED = "released"  # handed back by its worker, which was stopping or late
     LOST = "lost"  # its worker gave no sign of life until the lease ran out
 
@@ -117,7 +118,11 @@ def is_time(column: str) -> CheckConstraint:
 
 
 class Ingestion(Base):
-    """One accepted request."""
+    """One accepted request.
+
+    `request_digest` tells whether a request with the same `idempotency_key` is the same request.
+    Once `cancelled_at` is set, batches that come back are cancelled instead of waiting again.
+    """
 
     __tablename__ = "ingestions"
     __table_args__ = (
@@ -126,6 +131,9 @@ class Ingestion(Base):
             name="priority",
         ),
         CheckConstraint("id_count >= 1 AND batch_count >= 1", name="counts"),
+        is_time("cancelled_at"),
+        Index("ix_ingestions_by_age", "created_at", "id"),
+        Index("ix_ingestions_by_idempotency_key", "idempotency_key", unique=True),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -135,6 +143,9 @@ class Ingestion(Base):
     created_at: Mapped[datetime]
     id_count: Mapped[int]
     batch_count: Mapped[int]
+    idempotency_key: Mapped[str | None]
+    request_digest: Mapped[str | None]
+    cancelled_at: Mapped[datetime | None]
 
 
 class Batch(Base):
@@ -208,7 +219,8 @@ class Source(Base):
 
     `slot_interval_seconds` and `slot_margin_seconds` are what the slot was computed with, so that a
     changed setting moves the slot; `next_slot_boot_seconds` and `boot_id` are the same instant on
-    the clock that cannot be set.
+    the clock that cannot be set. `failure_count` counts the failures of different batches since
+    the last success; `failed_batch_id` is the last of them.
     """
 
     __tablename__ = "sources"
@@ -218,6 +230,7 @@ class Source(Base):
             " OR (slot_interval_seconds IS NOT NULL AND slot_margin_seconds IS NOT NULL)",
             name="slot",
         ),
+        CheckConstraint("failure_count >= 0", name="failure_count"),
         is_time("next_slot_at"),
         is_time("deferred_until"),
         is_time("paused_at"),
@@ -231,6 +244,9 @@ class Source(Base):
     slot_margin_seconds: Mapped[float | None]
     deferred_until: Mapped[datetime | None]
     paused_at: Mapped[datetime | None]
+    failure_count: Mapped[int] = mapped_column(server_default="0")
+    failed_batch_id: Mapped[int | None] = mapped_column(BigKey)
+    last_error: Mapped[str | None]
 
 
 class Dispatch(Base):

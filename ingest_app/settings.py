@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from ingest_app.errors import SettingsError, UnknownSource
 
 DEFAULT_SOURCE = "default"
+DEFAULT_KIND = "simulated"
+OptionsOf = Callable[[str], type[Schema]]
+_PLACE_OF_SECRET = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 LONGEST_LEASE_SECONDS = 86_400.0
 _LONGEST_SECONDS = 366 * 86_400.0
@@ -21,16 +25,21 @@ _LONGEST_SECONDS = 366 * 86_400.0
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """One upstream and its pace; what it does not set it inherits from the service."""
+    """One upstream and its pace; what it does not set it inherits from the service.
+
+    options: what its kind alone knows, loaded by the kind's schema.
+    secrets: the values it took from the environment, which may not be shown anywhere.
+    """
 
     name: str = DEFAULT_SOURCE
-    kind: str = "simulated"
+    kind: str = DEFAULT_KIND
     interval_seconds: float = 5.0
     batch_size: int = 3
     lease_seconds: float = 30.0
     max_in_flight: int = 4
     max_attempts: int = 5
-    simulated_latency_seconds: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def _count(minimum: int, maximum: int) -> fields.Integer:
 
 
 class _SourceSchema(Schema):
-    """What a source may set; every key is also a setting of the service, which sources inherit."""
+    """What a source of any kind may set; every key is also a setting of the service."""
 
     class Meta:
         unknown = RAISE
@@ -75,21 +84,18 @@ class _SourceSchema(Schema):
     lease_seconds = _seconds(0.5, LONGEST_LEASE_SECONDS)
     max_in_flight = _count(1, 64)
     max_attempts = _count(1, 1_000)
-    simulated_latency_seconds = _seconds(0, 3_600)
-
-
-class _NamedSourceSchema(_SourceSchema):
-    kind = fields.String(validate=validate.OneOf(["simulated"]))
 
 
 class _SettingsSchema(_SourceSchema):
+    """The service's own; a source inherits those that it or its kind has."""
+
+    simulated_latency_seconds = fields.Raw()
     database_url = fields.String(required=True)
     max_ids = _count(1, 1_000_000)
     max_body_bytes = _count(1_024, 1_024**3)
     dispatch = fields.Boolean()
     sources = fields.Dict(
-        fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")),
-        fields.Nested(_NamedSourceSchema),
+        fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")), fields.Dict()
     )
 
 
@@ -105,16 +111,25 @@ def instance_path_of(given: Mapping[str, Any]) -> str | None:
     return None if path in (None, "") else str(Path(str(path)).absolute())
 
 
-def load_settings(instance_path: Path, given: Mapping[str, Any]) -> Settings:
+def load_settings(
+    instance_path: Path,
+    given: Mapping[str, Any],
+    *,
+    options_of: OptionsOf,
+    environ: Mapping[str, str],
+) -> Settings:
     """Merge and check all settings (SettingsError names the bad one).
 
     given: settings by name, from the environment or a caller; they come before the file's.
+    options_of: the schema of what a kind of source may set, by the kind's name.
+    environ: where `${NAME}` in what a source sets is looked up.
     """
     path = Path(str(given.get("config", instance_path / "ingest.toml")))
     defaults = {"database_url": f"sqlite:///{instance_path / 'ingest.db'}"}
     from_file = {**defaults, **_from_file(path, must_exist="config" in given)}
     try:
-        return _build(_SettingsSchema().load(_over(from_file, given)))
+        loaded = _SettingsSchema().load(_over(from_file, given))
+        return _build(loaded, _SourceLoader(loaded, options_of, environ))
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(_sentence(messages)) from error
@@ -139,14 +154,77 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
         raise SettingsError(f"The settings file {path} cannot be read: {error}.") from error
 
 
-def _build(loaded: dict[str, Any]) -> Settings:
-    shared = {key: value for key, value in loaded.items() if key in _SourceSchema().fields}
+def _build(loaded: dict[str, Any], loader: _SourceLoader) -> Settings:
     named = {DEFAULT_SOURCE: {}, **loaded.get("sources", {})}
-    own = {key: value for key, value in loaded.items() if key not in shared and key != "sources"}
-    sources = {
-        name: SourceSettings(name=name, **{**shared, **set_}) for name, set_ in named.items()
-    }
-    return Settings(**own, sources=sources)
+    sources, errors = {}, {}
+    for name, given in named.items():
+        try:
+            sources[name] = loader.load(name, given)
+        except ValidationError as error:
+            errors[name] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    if errors:
+        raise ValidationError({"sources": errors})
+    own = {field.name for field in dataclass_fields(Settings)} - {"sources"}
+    return Settings(**{key: loaded[key] for key in loaded.keys() & own}, sources=sources)
+
+
+class _SourceLoader:
+    """Makes a source's settings of its section, of what it inherits, and of the environment."""
+
+    def __init__(
+        self, inherited: Mapping[str, Any], options_of: OptionsOf, environ: Mapping[str, str]
+    ) -> None:
+        self._inherited = inherited
+        self._options_of = options_of
+        self._environ = environ
+
+    def load(self, name: str, given: Mapping[str, Any]) -> SourceSettings:
+        secrets: list[str] = []
+        given = _filled(given, self._environ, secrets)
+        kind = given.get("kind", DEFAULT_KIND)
+        try:
+            options = self._options_of(kind)(unknown=RAISE)
+        except SettingsError as error:
+            raise ValidationError({"kind": [str(error)]}) from error
+        shared = _SourceSchema()
+        return SourceSettings(
+            name=name,
+            kind=kind,
+            **shared.load(self._of(shared, {**self._inherited, **given})),
+            options=options.load(
+                {
+                    **self._of(options, self._inherited),
+                    **{
+                        key: value
+                        for key, value in given.items()
+                        if key != "kind" and key not in shared.fields
+                    },
+                }
+            ),
+            secrets=tuple(secrets),
+        )
+
+    def _of(self, schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: values[key] for key in values.keys() & schema.fields.keys()}
+
+
+def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
+    """The value with every `${NAME}` in it replaced, and what came in its place in `secrets`."""
+    if isinstance(value, Mapping):
+        return {key: _filled(below, environ, secrets) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_filled(below, environ, secrets) for below in value]
+    if not isinstance(value, str):
+        return value
+
+    def look_up(found: re.Match[str]) -> str:
+        name = found["name"]
+        if not environ.get(name):
+            raise ValidationError(f"The environment does not set {name}, which ${{{name}}} needs.")
+        secrets.append(environ[name])
+        return environ[name]
+
+    return _PLACE_OF_SECRET.sub(look_up, value)
 
 
 def _sentence(messages: Mapping[Any, Any]) -> str:

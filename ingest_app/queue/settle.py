@@ -25,7 +25,7 @@ def complete_batch(
     claim: Claim,
     *,
     fetched: Sequence[FetchedRecord],
-    called: Moment,
+    called: Moment | None,
     clock: Clock,
 ) -> None:
     """Store what was fetched, one record per ID in the batch's order, and complete the batch.
@@ -47,7 +47,7 @@ def retry_batch(
     *,
     error: str,
     delay_seconds: float,
-    called: Moment,
+    called: Moment | None,
     clock: Clock,
 ) -> None:
     """Let a batch that failed wait `delay_seconds` for another attempt. Raises StaleClaim."""
@@ -63,7 +63,7 @@ def retry_batch(
 
 
 def fail_batch(
-    database: Database, claim: Claim, *, error: str, called: Moment, clock: Clock
+    database: Database, claim: Claim, *, error: str, called: Moment | None, clock: Clock
 ) -> None:
     """End a batch that failed for good. Raises StaleClaim."""
     with database.write() as connection:

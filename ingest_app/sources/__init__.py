@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
+from marshmallow import Schema
+
+from ingest_app.errors import SettingsError
 from ingest_app.settings import SourceSettings
-from ingest_app.sources.base import Source
+from ingest_app.sources.base import Source, SourceKind
 from ingest_app.sources.simulated import SimulatedSource
 
-__all__ = ["Source", "make_source"]
+__all__ = ["Source", "SourceKind", "make_source", "options_of"]
+
+ENTRY_POINTS = "ingest_app.sources"
+"""The group of entry points under which other packages offer their kinds."""
+
+_BUILT_IN: dict[str, type[SourceKind]] = {"simulated": SimulatedSource}
 
 
 def make_source(settings: SourceSettings) -> Source:
-    """The source that these settings describe; their `kind` was checked when they were read."""
-    return {"simulated": _simulated}[settings.kind](settings)
+    """The source that these settings describe; its kind checked them when they were read."""
+    return _kind(settings.kind)(settings)
 
 
-def _simulated(settings: SourceSettings) -> Source:
-    return SimulatedSource(settings.simulated_latency_seconds)
+def options_of(kind: str) -> type[Schema]:
+    """What a source of this kind may set (SettingsError when there is no such kind)."""
+    return _kind(kind).options
+
+
+def _kind(name: str) -> type[SourceKind]:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    offered = entry_points(group=ENTRY_POINTS)
+    if name not in offered.names:
+        known = ", ".join(sorted({*_BUILT_IN, *offered.names}))
+        raise SettingsError(f"There is no kind {name!r} of source; the known ones are: {known}.")
+    try:
+        kind: type[SourceKind] = offered[name].load()
+    except Exception as error:  # whatever another package does when it is imported
+        raise SettingsError(f"The kind {name!r} of source cannot be loaded: {error}.") from error
+    return kind

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from marshmallow import Schema, fields, validate
 
 from ingest_app.items import FetchedRecord, ItemId
 from ingest_app.models import RecordOutcome
+from ingest_app.settings import SourceSettings
+from ingest_app.sources.base import SourceKind
 
 
-class SimulatedSource:
-    """Answers after `latency_seconds` with `{"id": …}` for each ID."""
+class SimulatedOptions(Schema):
+    """How long a call takes."""
 
-    def __init__(self, latency_seconds: float) -> None:
-        """Every call takes `latency_seconds`."""
-        self._latency_seconds = latency_seconds
+    simulated_latency_seconds = fields.Float(load_default=1.0, validate=validate.Range(0, 3_600))
 
-    def fetch(self, ids: Sequence[ItemId]) -> Sequence[FetchedRecord]:
+
+class SimulatedSource(SourceKind):
+    """Answers after `simulated_latency_seconds` with `{"id": …}` for each ID."""
+
+    options = SimulatedOptions
+
+    def __init__(self, settings: SourceSettings) -> None:
+        """Take the latency from the settings."""
+        self._latency_seconds: float = settings.options["simulated_latency_seconds"]
+
+    def fetch(self, ids: Sequence[ItemId], start: Callable[[], None]) -> Sequence[FetchedRecord]:
         """Fetch every ID, after the latency."""
+        start()
         time.sleep(self._latency_seconds)
         return [FetchedRecord(item, RecordOutcome.FETCHED, data={"id": item}) for item in ids]

@@ -132,7 +132,8 @@ def _garbage() -> list[bytes]:
 def _gaps(database: Path) -> list[float]:
     # Not the whole ledger: it would read a third of a million batches.
     query = "SELECT dispatched_boot_seconds FROM dispatches ORDER BY 1"
-    times = [row[0] for row in _rows(database, query)]
+    # A call that would have been too late was not made, and has no time.
+    times = [row[0] for row in _rows(database, query) if row[0] is not None]
     return [later - earlier for earlier, later in pairwise(times)]
 
 

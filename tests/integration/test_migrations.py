@@ -54,7 +54,9 @@ def objects(database: Database) -> list[tuple[str, str, str]]:
 
 
 def lines_in_order(sql: str | None) -> str:
-    lines = (line.strip().rstrip(",").strip() for line in (sql or "").splitlines())
+    # A table that a migration had to rebuild has quotes around its name.
+    plain = re.sub(r'CREATE TABLE "(\w+)"', r"CREATE TABLE \1", sql or "")
+    lines = (line.strip().rstrip(",").strip() for line in plain.splitlines())
     return "\n".join(sorted(re.sub(r"\s+", " ", line) for line in lines if line))
 
 
@@ -245,7 +247,8 @@ def test_tables_of_someone_else_are_refused_and_left_alone(empty: Database) -> N
 
 def test_many_processes_migrate_one_file_once(tmp_path: Path, crew: Crew) -> None:
     path = tmp_path / "shared.db"
-    assert sum(crew.run(migrate_and_tell, path)) == 1
+    revision_count = len(list((migrations_folder() / "versions").glob("[0-9]*.py")))
+    assert sum(crew.run(migrate_and_tell, path)) == revision_count
     with opened(path) as database:
         assert schema_is_current(database)
         assert differences(database) == []

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
@@ -72,10 +72,13 @@ def _die_once() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _fail_once(self: SimulatedSource, ids: Sequence[ItemId]) -> Sequence[FetchedRecord]:
+def _fail_once(
+    self: SimulatedSource, ids: Sequence[ItemId], start: Callable[[], None]
+) -> Sequence[FetchedRecord]:
     if _verb == "retry_batch" and _is_first(f"{_died}.failed", "failed"):
+        start()
         raise ConnectionError("the upstream hung up")
-    return _fetch(self, ids)
+    return _fetch(self, ids, start)
 
 
 def _is_first(path: str, content: str) -> bool:

@@ -25,7 +25,8 @@ class FakeSource:
         self.calls: list[tuple[ItemId, ...]] = []
         self._answer = answer
 
-    def fetch(self, ids: Sequence[ItemId]) -> Sequence[FetchedRecord]:
+    def fetch(self, ids: Sequence[ItemId], start: Callable[[], None]) -> Sequence[FetchedRecord]:
+        start()
         self.calls.append(tuple(ids))
         return self._answer(ids)
 
@@ -38,10 +39,11 @@ class HangingSource(FakeSource):
         self.called = threading.Event()
         self.may_answer = threading.Event()
 
-    def fetch(self, ids: Sequence[ItemId]) -> Sequence[FetchedRecord]:
+    def fetch(self, ids: Sequence[ItemId], start: Callable[[], None]) -> Sequence[FetchedRecord]:
+        start()
         self.called.set()
         assert self.may_answer.wait(TIMEOUT_SECONDS)
-        return super().fetch(ids)
+        return super().fetch(ids, lambda: None)
 
 
 def broken(error: Exception) -> FakeSource:

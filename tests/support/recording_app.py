@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from unittest import mock
 
 from ingest_app import create_app
@@ -21,10 +21,15 @@ _fetch = SimulatedSource.fetch
 _file = os.open(os.environ[CALLS_FILE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
-def _recording_fetch(self: SimulatedSource, ids: Sequence[ItemId]) -> Sequence[FetchedRecord]:
-    boot_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
-    os.write(_file, f"{json.dumps([boot_seconds, list(ids)])}\n".encode())
-    return _fetch(self, ids)
+def _recording_fetch(
+    self: SimulatedSource, ids: Sequence[ItemId], start: Callable[[], None]
+) -> Sequence[FetchedRecord]:
+    def start_and_record() -> None:
+        start()
+        boot_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
+        os.write(_file, f"{json.dumps([boot_seconds, list(ids)])}\n".encode())
+
+    return _fetch(self, ids, start_and_record)
 
 
 mock.patch.object(SimulatedSource, "fetch", _recording_fetch).start()

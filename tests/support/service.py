@@ -233,7 +233,8 @@ def _start(
 ) -> subprocess.Popen[str]:
     piped = output == subprocess.PIPE
     return subprocess.Popen(
-        command,
+        # Tests that run in a shell's background ignore Ctrl-C, and what they start would too.
+        ["env", "--default-signal=INT", *command],
         cwd=_ROOT,
         env=environment(folder, settings),
         stdin=subprocess.PIPE if piped else subprocess.DEVNULL,

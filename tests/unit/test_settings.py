@@ -12,6 +12,7 @@ import pytest
 from ingest_app.environment import read_environment
 from ingest_app.errors import SettingsError, UnknownSource
 from ingest_app.settings import Settings, SourceSettings, load_settings
+from ingest_app.sources import options_of
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def load(instance: Path, toml: str = "", **given: Any) -> Settings:
     """The settings of an instance whose `ingest.toml` says so."""
     if toml:
         (instance / "ingest.toml").write_text(toml, encoding="utf-8")
-    return load_settings(instance, given)
+    return load_settings(instance, given, options_of=options_of, environ=os.environ)
 
 
 def load_environment(instance: Path, toml: str = "") -> Settings:
@@ -34,14 +35,15 @@ def load_environment(instance: Path, toml: str = "") -> Settings:
 
 def test_defaults_are_those_of_the_original(tmp_path: Path) -> None:
     settings = load(tmp_path)
-    assert settings == Settings(database_url=f"sqlite:///{tmp_path / 'ingest.db'}")
+    sources = dict(settings.sources)
+    assert settings == Settings(f"sqlite:///{tmp_path / 'ingest.db'}", sources=sources)
     assert settings.source("default") == SourceSettings(
         name="default",
         kind="simulated",
         interval_seconds=5.0,
         batch_size=3,
         lease_seconds=30.0,
-        simulated_latency_seconds=1.0,
+        options={"simulated_latency_seconds": 1.0},
     )
 
 
@@ -79,7 +81,8 @@ def test_environment_sets_what_sources_inherit(
 ) -> None:
     monkeypatch.setenv(name, value)
     settings = load_environment(tmp_path, "[sources.catalog]\n")
-    assert [getattr(source, key) for source in settings.sources.values()] == [expected] * 2
+    found = [{**vars(source), **source.options}[key] for source in settings.sources.values()]
+    assert found == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -186,7 +189,7 @@ BAD_VALUES = [
 @pytest.mark.parametrize(("name", "value"), BAD_VALUES)
 def test_bad_value_is_refused_by_its_name(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=name):
-        load_settings(tmp_path, {name: value})
+        load(tmp_path, "", **{name: value})
 
 
 @pytest.mark.parametrize(

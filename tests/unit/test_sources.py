@@ -9,7 +9,10 @@ from ingest_app.sources.simulated import SimulatedSource
 
 
 def test_simulated_source_knows_every_id_in_order() -> None:
-    records = SimulatedSource(latency_seconds=0).fetch([2, "b", 2])
+    started: list[None] = []
+    source = make_source(SourceSettings(options={"simulated_latency_seconds": 0}))
+    records = source.fetch([2, "b", 2], lambda: started.append(None))
+    assert len(started) == 1
     assert [(record.item_id, record.outcome, record.data) for record in records] == [
         (2, RecordOutcome.FETCHED, {"id": 2}),
         ("b", RecordOutcome.FETCHED, {"id": "b"}),
@@ -18,4 +21,5 @@ def test_simulated_source_knows_every_id_in_order() -> None:
 
 
 def test_kind_simulated_makes_the_simulated_source() -> None:
-    assert isinstance(make_source(SourceSettings(simulated_latency_seconds=0)), SimulatedSource)
+    settings = SourceSettings(options={"simulated_latency_seconds": 0})
+    assert isinstance(make_source(settings), SimulatedSource)

@@ -14,6 +14,9 @@ NOT_OVER_HTTP = {
     errors.MigrationError,  # at start
     errors.StaleClaim,  # a worker's
     errors.SlotTaken,  # a worker's
+    errors.UpstreamError,  # a worker's
+    errors.UpstreamBusy,  # a worker's
+    errors.UpstreamRejected,  # a worker's
 }
 
 
