@@ -15,7 +15,13 @@ from typing import Any
 import requests
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
-from urllib3.exceptions import DecodeError, HTTPError, InsecureRequestWarning, ProxyError
+from urllib3.exceptions import (
+    DecodeError,
+    HTTPError,
+    InsecureRequestWarning,
+    InvalidHeader,
+    ProxyError,
+)
 from urllib3.util.ssl_ import create_urllib3_context
 
 from ingest_app.errors import SettingsError
@@ -164,6 +170,7 @@ _REASONS: Mapping[type[BaseException], Callable[[Any], str | None]] = {
     socket.gaierror: lambda _: "the name of the host cannot be resolved",
     RemoteDisconnected: lambda _: "the connection was closed without an answer",
     HTTPException: lambda _: "the answer is not HTTP",
+    InvalidHeader: lambda _: "the answer is not HTTP",
     OSError: _system_reason,
 }
 

@@ -62,10 +62,14 @@ class Exchange(BaseHTTPRequestHandler):
         is_raw = isinstance(body, bytes)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         media_type = content_type or ("text/plain" if is_raw else "application/json")
-        given = {"Content-Type": media_type, "Content-Length": len(content), **headers}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if "Content-Length" in named:  # after a wrong length nothing more can be said
+            self.close_connection = True
         self.send_response(status)
-        for name, value in given.items():
-            self.send_header(name.replace("_", "-"), str(value))
+        for name, value in (
+            {"Content-Type": media_type, "Content-Length": len(content)} | named
+        ).items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(content)
 
