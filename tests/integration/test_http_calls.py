@@ -126,15 +126,19 @@ def test_only_the_first_call_of_a_batch_asks_for_leave(upstream: Upstream) -> No
         pytest.param(KeyboardInterrupt(), id="a person who has had enough"),
     ],
 )
-def test_what_start_raises_arrives_unchanged_and_nothing_is_sent(reason: BaseException) -> None:
+def test_what_start_raises_arrives_unchanged_and_nothing_is_sent(
+    upstream: Upstream, reason: BaseException
+) -> None:
     def refuse() -> None:
+        Leave(upstream)()
         raise reason
 
-    # When it is taken down it has read all that ever came.
-    with serving(say_yes) as upstream, pytest.raises(type(reason)) as raised:
+    with pytest.raises(type(reason)) as raised:
         http_source(upstream.url + ONE).fetch([1, 2], refuse)
     assert raised.value is reason
-    assert upstream.events == ["connected"]
+    # By then it has read all that ever came.
+    assert upstream.disconnected.wait(TIMEOUT_SECONDS)
+    assert upstream.events == ["connected", "start"]
 
 
 def test_start_is_not_called_without_a_connection() -> None:

@@ -39,6 +39,10 @@ class Exchange(BaseHTTPRequestHandler):
         self.server.connected.set()
         super().setup()
 
+    def finish(self) -> None:
+        super().finish()
+        self.server.disconnected.set()
+
     def respond(self) -> None:
         """Note the request and let the test answer it."""
         self.note()
@@ -109,6 +113,7 @@ class Upstream(ThreadingHTTPServer):
         self.seen: list[Seen] = []
         self.events: list[str] = []
         self.connected = threading.Event()
+        self.disconnected = threading.Event()
         self.stopping = threading.Event()
         self._context = context
         self._sockets: list[socket.socket] = []
