@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from ingest_app.deadline import Deadline
 from tests.support.fetching import TIMEOUT_SECONDS
 
 
@@ -86,7 +87,8 @@ class Exchange(BaseHTTPRequestHandler):
         """Send a little again and again, for as long as the other side bears it."""
         self.close_connection = True
         with suppress(OSError):
-            while not self.server.stopping.wait(0.02):
+            deadline = Deadline(TIMEOUT_SECONDS)
+            while not self.server.stopping.wait(0.02) and not deadline.is_over():
                 self.wfile.write(piece)
 
     def log_message(self, *_args: object) -> None:
