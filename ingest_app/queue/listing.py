@@ -36,8 +36,8 @@ class IngestionEntry:
     """An ingestion without its batches, its state derived from them; times are aware UTC."""
 
     ingestion_id: str
-    status: str
-    priority: str
+    status: BatchStatus
+    priority: Priority
     source: str
     created_at: datetime
     id_count: int
@@ -115,8 +115,8 @@ def _look_up(connection: Connection, row: AnyRow) -> IngestionEntry | None:
         return None
     return IngestionEntry(
         ingestion_id=row.id,
-        status=found.status,
-        priority=row.priority,
+        status=BatchStatus(found.status),
+        priority=Priority(row.priority),
         source=row.source,
         created_at=row.created_at,
         id_count=row.id_count,

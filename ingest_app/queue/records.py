@@ -42,6 +42,7 @@ _RECORDS = (
     )
     .order_by(batches.c.position, records.c.position)
 )
+_DATA = 4  # where a row has it
 _RECORDS_OF_OUTCOME = _RECORDS.where(records.c.outcome == bindparam("the_outcome"))
 
 
@@ -52,12 +53,12 @@ class RecordLine(NamedTuple):
     """
 
     position: int
+    batch_id: str
     item_id: str
     outcome: str
     data: str | None
     error: str | None
     fetched_at: datetime
-    batch_id: str
 
 
 class _Bookmark(NamedTuple):
@@ -113,21 +114,16 @@ class IngestionRecords:
         with self.database.read() as connection, connection.execute(query, chosen) as found:
             for row in found:
                 rows.append(row)
-                length += len(row.data or "")
+                length += len(row[_DATA] or "")
                 if len(rows) == most or length >= LENGTH_A_READ:
                     return rows, _Bookmark(row.batch, row.record)
         return rows, _Bookmark(end, 0)
 
     def _line(self, row: AnyRow) -> RecordLine:
-        return RecordLine(
-            position=(row.batch - 1) * self.batch_size + row.record,
-            item_id=row.item_id,
-            outcome=row.outcome,
-            data=row.data,
-            error=row.error,
-            fetched_at=row.fetched_at,
-            batch_id=f"{self.ingestion_id}-{row.batch}",
-        )
+        # Unpacked, since a row's attributes take longer than the database.
+        batch, record, *found = row
+        position = (batch - 1) * self.batch_size + record
+        return RecordLine(position, f"{self.ingestion_id}-{batch}", *found)
 
 
 def find_records(database: Database, ingestion_id: str) -> IngestionRecords:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from flask import Flask, Response
 
 from ingest_app.runtime import runtime_of
-from ingest_app.web import docs, health, status, submission
+from ingest_app.web import docs, health, ingestions, records, sources, status, submission
 from ingest_app.web.api import Api
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
@@ -42,8 +42,8 @@ def _register_api(app: Flask) -> None:
         },
     )
     api.ma_plugin.converter.add_attribute_function(document_settings)
-    for blueprint in (submission.blueprint, status.blueprint, health.blueprint):
-        api.register_blueprint(blueprint)
+    for module in (submission, status, ingestions, records, sources, health):
+        api.register_blueprint(module.blueprint)
 
 
 def _forbid_sniffing(response: Response) -> Response:
