@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Integer, bindparam, or_, select
+from sqlalchemy import Integer, bindparam, literal_column, or_, select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
@@ -22,6 +22,8 @@ LENGTH_A_READ = 4 * 1024 * 1024
 memory nor the time of one transaction grows with the ingestion.
 """
 
+# Not the bare column, or SQLite could begin with the records and would have to sort.
+_OF_THE_BATCH = records.c.batch_id == batches.c.id + literal_column("0")
 _THE_BATCH = bindparam("the_batch", type_=Integer)
 _RECORDS = (
     select(
@@ -33,7 +35,7 @@ _RECORDS = (
         records.c.error,
         records.c.fetched_at,
     )
-    .join_from(batches, records, records.c.batch_id == batches.c.id)
+    .join_from(batches, records, _OF_THE_BATCH)
     .where(
         batches.c.ingestion_id == bindparam("the_ingestion"),
         batches.c.position >= _THE_BATCH,
