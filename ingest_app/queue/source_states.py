@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, select
 
@@ -18,6 +18,8 @@ from ingest_app.queue.refusing import Wait, refusal
 from ingest_app.queue.statements import IN_FLIGHT_COUNT, SOURCE
 from ingest_app.queue.wording import NOT_CONFIGURED, NOTHING_WAITS, sentence
 from ingest_app.settings import SourceSettings
+
+_CLOCKS_DRIFT = timedelta(seconds=0.1)
 
 # Two counts, since what waits for the first time and what waits again have an index each.
 _GROUPED = (
@@ -148,8 +150,11 @@ def _next_slot_at(
     wait_seconds = pacing.wait_seconds(slot, source.interval_seconds, now)
     if not wait_seconds or pacing.says_nothing(slot, source.interval_seconds, now):
         return None
-    # On today's wall clock, whatever it showed when the slot was recorded.
-    return now.later(wait_seconds).at
+    opens, by_today = pacing.opening(slot, source.interval_seconds), now.later(wait_seconds)
+    # As recorded, so that it stands still, unless the wall clock was set since.
+    if opens is not None and abs(by_today.at - opens.at) <= _CLOCKS_DRIFT:
+        return opens.at
+    return by_today.at
 
 
 def _waits_for(connection: Connection, seen: _Seen, now: Moment) -> str | None:

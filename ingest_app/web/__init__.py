@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import cast
 
 from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
 
 from ingest_app.runtime import runtime_of
 from ingest_app.web import docs, health, ingestions, records, sources, status, submission
@@ -22,6 +24,8 @@ def register_web(app: Flask) -> None:
     """Add the routes, the error answers and the OpenAPI document; the runtime must be attached."""
     # werkzeug cuts a chunked body at this length without a word; one byte more shows that it did.
     app.config["MAX_CONTENT_LENGTH"] = runtime_of(app).settings.max_body_bytes + 1
+    # Answers are read by people too: keys stand in the order in which the schemas name them.
+    cast(DefaultJSONProvider, app.json).sort_keys = False
     app.after_request(_forbid_sniffing)
     register_problems(app)
     # The document names settings, which are the application's.

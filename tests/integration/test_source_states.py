@@ -220,3 +220,11 @@ def test_reading_changes_nothing(queue: Queue) -> None:
     before = queue.everything()
     read_sources(queue.database, configured(queue), clock=queue.clock)
     assert queue.everything() == before
+
+
+def test_slot_stands_still_though_the_clocks_drift(queue: Queue) -> None:
+    queue.submit()
+    queue.claim()
+    before = state(queue).next_slot_at
+    queue.clock.set_wall(0.003)
+    assert state(queue).next_slot_at == before
