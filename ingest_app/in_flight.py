@@ -12,7 +12,7 @@ from typing import Any
 
 from ingest_app.clock import Moment
 from ingest_app.deadline import Deadline
-from ingest_app.errors import DatabaseError, SlotTaken, StaleClaim
+from ingest_app.errors import DatabaseError, SlotTaken, StaleClaim, UpstreamError
 from ingest_app.events import emit
 from ingest_app.items import FetchedRecord
 from ingest_app.queue import retrying
@@ -20,6 +20,7 @@ from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.queue.recover import renew_leases
 from ingest_app.queue.settle import (
     complete_batch,
+    defer_batch,
     fail_batch,
     release_batch,
     retry_batch,
@@ -146,15 +147,25 @@ class InFlight:
 
     def _carry_out(self, work: _Work) -> None:
         try:
-            fetched = self._source.fetch(work.claim.ids, partial(self._start_call, work))
-            _check_complete(work, fetched)
-            complete = partial(complete_batch, fetched=fetched)
-            self._settle(work, "completed", partial(complete, called=work.called))
+            fetched = self._fetch(work)
+            self._settle(work, "completed", partial(complete_batch, fetched=fetched))
         except (_Abandoned, StaleClaim, SlotTaken, DatabaseError):
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            self._settle_failure(work, _described(error), work.called)
+            self._settle_failure(work, error)
+
+    def _fetch(self, work: _Work) -> Sequence[FetchedRecord]:
+        """What the upstream has for every ID of the claim."""
+        if not work.claim.ids:  # all have a record by now, as a person may have seen to
+            return ()
+        fetched = self._source.fetch(work.claim.ids, partial(self._start_call, work))
+        if work.called is None:
+            raise TypeError("the source did not say when its call started")
+        missing_count = len(set(work.claim.ids) - {record.item_id for record in fetched})
+        if missing_count:
+            raise UpstreamError(f"There was no answer for {missing_count} IDs.", fetched=fetched)
+        return fetched
 
     def _start_call(self, work: _Work) -> None:
         # The last thing before the call, so that the slot is measured where the call is made.
@@ -169,21 +180,37 @@ class InFlight:
             work.claim = hold_slot(self._runtime.database, work.claim, clock=self._runtime.clock)
         raise SlotTaken(work.claim.batch_id)
 
-    def _settle_failure(self, work: _Work, error: str, called: Moment | None) -> None:
+    def _settle_failure(self, work: _Work, error: Exception) -> None:
+        jitter, max_attempts = random.random(), self._settings.max_attempts
         decision = retrying.decide(
-            work.claim.attempt, max_attempts=self._settings.max_attempts, jitter=random.random()
+            error, work.claim.attempt, max_attempts=max_attempts, jitter=jitter
         )
-        if isinstance(decision, retrying.Retry):
-            retry = partial(retry_batch, error=error, delay_seconds=decision.delay_seconds)
-            self._settle(work, "retried", partial(retry, called=called))
-        else:
-            self._settle(work, "failed", partial(fail_batch, error=error, called=called))
+        facts: dict[str, Any] = {
+            "error": _described(error),
+            "fetched": error.fetched if isinstance(error, UpstreamError) else (),
+            "jitter": jitter,
+        }
+        match decision:
+            case retrying.Retry(delay_seconds):
+                retry = partial(retry_batch, delay_seconds=delay_seconds, **facts)
+                self._settle(work, "retried", retry)
+            case retrying.Defer(delay_seconds):
+                defer = partial(defer_batch, delay_seconds=delay_seconds, **facts)
+                self._settle(work, "deferred", defer)
+            case retrying.GiveUp(is_outage):
+                fail = partial(fail_batch, is_outage=is_outage, **facts)
+                self._settle(work, "failed", fail)
 
     def _settle(self, work: _Work, outcome: str, verb: Callable[..., None]) -> None:
         # What was fetched is kept until it is recorded: to fetch it again would cost another slot.
         while not self._abandoned.is_set():
             try:
-                verb(self._runtime.database, work.claim, clock=self._runtime.clock)
+                verb(
+                    self._runtime.database,
+                    work.claim,
+                    called=work.called,
+                    clock=self._runtime.clock,
+                )
             except DatabaseError as error:
                 emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
                 self._abandoned.wait(_FAULT_SECONDS)
@@ -212,16 +239,11 @@ class InFlight:
             emit(_log, "release_failed", level=logging.WARNING, reason=error)
 
 
-def _check_complete(work: _Work, fetched: Sequence[FetchedRecord]) -> None:
-    if work.called is None:
-        raise TypeError("the source did not say when its call started")
-    if [record.item_id for record in fetched] != list(work.claim.ids):
-        raise ValueError("the source did not return one record per ID, in their order")
-
-
 def _described(error: Exception) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return (
+            str(error) if isinstance(error, UpstreamError) else f"{type(error).__name__}: {error}"
+        )
     except Exception:
         return type(error).__name__
 

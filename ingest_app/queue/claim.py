@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import AnyRow, dispatch_columns, lease_columns, slot_columns, slot_of
+from ingest_app.queue.recording import Places, places_of, unanswered
 from ingest_app.queue.refusing import Refusal, Wait, refusal
 from ingest_app.queue.statements import (
     ADD_DISPATCH,
@@ -37,18 +37,27 @@ class Claim:
     """A batch that a worker holds, and the permission to start its call.
 
     claimed: the call may start until `margin_seconds` after it; later, `hold_slot` comes first.
+    places: the IDs to ask for, by their position in the batch; those that have a record already are
+        left out.
     attempt: which one this is, from 1.
+    refused_count: how many of the batch's IDs the upstream refused before.
     """
 
     batch_id: int
     source: str
-    ids: tuple[ItemId, ...]
+    places: Places
     attempt: int
     claim_token: str
     dispatch_id: int
     claimed: Moment
     interval_seconds: float
     margin_seconds: float
+    refused_count: int = 0
+
+    @property
+    def ids(self) -> tuple[ItemId, ...]:
+        """What to ask the upstream for, in the order of the request."""
+        return tuple(self.places.values())
 
     def is_late(self, now: Moment) -> bool:
         """True when a call that starts `now` would be too late for its slot."""
@@ -74,7 +83,7 @@ def claim_next_batch(
             return refused
         _admit_due_retries(connection, source, now)
         batch = connection.execute(NEXT_BATCH, {"the_source": source.name}).one()
-        claim = _make_claim(source, batch, now)
+        claim = _make_claim(connection, source, batch, now)
         _spend_slot(connection, claim)
         _trigger(connection, claim, source.lease_seconds)
         return replace(claim, dispatch_id=_write_ledger(connection, claim, slot, worker))
@@ -114,17 +123,25 @@ def _admit_due_retries(connection: Connection, source: SourceSettings, now: Mome
     connection.execute(ADMIT_DUE_RETRIES, due)
 
 
-def _make_claim(source: SourceSettings, batch: AnyRow, now: Moment) -> Claim:
+def _make_claim(
+    connection: Connection, source: SourceSettings, batch: AnyRow, now: Moment
+) -> Claim:
+    places, refused_count = (
+        unanswered(connection, batch.id, batch.ids)
+        if batch.has_records
+        else (places_of(batch.ids), 0)
+    )
     return Claim(
         batch_id=batch.id,
         source=source.name,
-        ids=tuple(json.loads(batch.ids)),
+        places=places,
         attempt=batch.attempt_count + 1,
         claim_token=secrets.token_hex(8),
         dispatch_id=0,  # known when the ledger has it
         claimed=now,
         interval_seconds=source.interval_seconds,
         margin_seconds=pacing.margin_seconds(source.interval_seconds),
+        refused_count=refused_count,
     )
 
 

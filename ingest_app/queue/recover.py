@@ -18,8 +18,10 @@ from ingest_app.queue.columns import (
     lease_columns,
     lease_is_over,
 )
+from ingest_app.queue.recording import close_records, unanswered
 from ingest_app.queue.statements import (
     ANY_IN_FLIGHT,
+    IS_CANCELLED,
     UPDATE_BATCH,
     UPDATE_DISPATCH,
     UPDATE_HELD_BATCH,
@@ -88,6 +90,7 @@ def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> S
         select(
             batches.c.id.label("batch_id"),
             batches.c.attempt_count,
+            batches.c.ids,
             dispatches.c.id.label("dispatch_id"),
             batches.c.source,
             dispatches.c.worker,
@@ -103,10 +106,22 @@ def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> S
 
 def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Moment) -> Recovered:
     error = _SILENT if batch.is_over else _DEAD
-    values: dict[str, Any] = {"status": BatchStatus.YET_TO_START.value, "last_error": error}
-    if batch.attempt_count >= max_attempts:
-        values |= {"status": BatchStatus.FAILED.value, "completed_at": now.at}
+    status = _status_after(connection, batch, max_attempts)
+    values: dict[str, Any] = {"status": status.value, "last_error": error}
+    if status is BatchStatus.FAILED:
+        rest, _ = unanswered(connection, batch.batch_id, batch.ids)
+        close_records(connection, batch.batch_id, rest, error=error, now=now)
+    if status is not BatchStatus.YET_TO_START:
+        values["completed_at"] = now.at
     connection.execute(UPDATE_BATCH, {"the_batch": batch.batch_id, **values, **NO_LEASE})
     lost = {"outcome": DispatchOutcome.LOST.value, "finished_at": now.at, "error": error}
     connection.execute(UPDATE_DISPATCH, {"the_dispatch": batch.dispatch_id, **lost})
     return Recovered(batch.batch_id, source=batch.source, worker=batch.worker, reason=error)
+
+
+def _status_after(connection: Connection, batch: AnyRow, max_attempts: int) -> BatchStatus:
+    if batch.attempt_count >= max_attempts:
+        return BatchStatus.FAILED
+    if connection.scalar(IS_CANCELLED, {"the_batch": batch.batch_id}):
+        return BatchStatus.CANCELLED
+    return BatchStatus.YET_TO_START

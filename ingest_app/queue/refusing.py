@@ -53,7 +53,7 @@ def refusal(
     connection: Connection, source: SourceSettings, state: AnyRow, now: Moment
 ) -> Refusal | None:
     """The same inside a transaction; `state` is the source's row."""
-    return _closed(source, state, now) or _nothing_may_go(connection, source, now)
+    return _closed(source, state, now) or _nothing_may_go(connection, source, state, now)
 
 
 def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | None:
@@ -69,9 +69,12 @@ def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | Non
     return None
 
 
-def _nothing_may_go(connection: Connection, source: SourceSettings, now: Moment) -> Refusal | None:
+def _nothing_may_go(
+    connection: Connection, source: SourceSettings, state: AnyRow, now: Moment
+) -> Refusal | None:
     the_source = {"the_source": source.name}
-    if connection.execute(IN_FLIGHT_COUNT, the_source).scalar_one() >= source.max_in_flight:
+    most = 1 if retrying.breaker_is_open(state.failure_count) else source.max_in_flight
+    if connection.execute(IN_FLIGHT_COUNT, the_source).scalar_one() >= most:
         return Refusal(Wait.IN_FLIGHT)
     if connection.scalar(ANY_THAT_GOES_NOW, the_source) is not None:
         return None

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from ingest_app.errors import UpstreamBusy, UpstreamRejected
+
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 300.0
+BREAKER_FAILURE_COUNT = 5
+"""After so many failures of different batches on end it is the source that fails."""
+
 _LARGEST_EXPONENT = 30  # keeps 2**n a number that a float holds
 
 
@@ -19,20 +24,58 @@ class Retry:
 
 @dataclass(frozen=True)
 class GiveUp:
-    """The attempts are used up."""
+    """The batch has failed.
+
+    is_outage: False when the upstream answered, and said no.
+    """
+
+    is_outage: bool
 
 
-def decide(attempt: int, *, max_attempts: int, jitter: float) -> Retry | GiveUp:
-    """Retry or give up after failed attempt number `attempt` (from 1).
+@dataclass(frozen=True)
+class Defer:
+    """Let the whole source wait, at no cost for the batch; None when the upstream names no time."""
 
-    The delay doubles with each attempt up to a cap; `jitter`, from 0 to 1, takes up to half of it
+    delay_seconds: float | None
+
+
+def decide(
+    error: Exception, attempt: int, *, max_attempts: int, jitter: float
+) -> Retry | GiveUp | Defer:
+    """What follows from the `error` of attempt number `attempt` (from 1).
+
+    jitter: from 0 to 1; see `backoff_seconds`.
+    """
+    if isinstance(error, UpstreamBusy):
+        return Defer(error.retry_after_seconds)
+    if isinstance(error, UpstreamRejected):
+        return GiveUp(is_outage=False)
+    if attempt >= max_attempts:
+        return GiveUp(is_outage=True)
+    return Retry(backoff_seconds(attempt, jitter=jitter))
+
+
+def backoff_seconds(failure_count: int, *, jitter: float) -> float:
+    """How long to wait after so many failures on end (from 1).
+
+    The delay doubles with each failure up to a cap; `jitter`, from 0 to 1, takes up to half of it
     off, so that what failed together does not come back together.
     https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
     """
-    if attempt >= max_attempts:
-        return GiveUp()
-    doubled = FIRST_DELAY_SECONDS * 2.0 ** min(attempt - 1, _LARGEST_EXPONENT)
-    return Retry(min(doubled, LONGEST_DELAY_SECONDS) * (1 - jitter / 2))
+    doubled = FIRST_DELAY_SECONDS * 2.0 ** min(failure_count - 1, _LARGEST_EXPONENT)
+    return min(doubled, LONGEST_DELAY_SECONDS) * (1 - jitter / 2)
+
+
+def breaker_is_open(failure_count: int) -> bool:
+    """True when a source has failed so often on end that one call at a time is enough."""
+    return failure_count >= BREAKER_FAILURE_COUNT
+
+
+def breaker_seconds(failure_count: int, *, jitter: float) -> float:
+    """How long a source that fails is left alone after its failure; 0 while the breaker is shut."""
+    if not breaker_is_open(failure_count):
+        return 0.0
+    return backoff_seconds(failure_count - BREAKER_FAILURE_COUNT + 1, jitter=jitter)
 
 
 def wait_seconds(not_before: datetime, now: datetime) -> float:

@@ -1,23 +1,32 @@
-"""Record the outcome of a claimed batch; only the claim that holds it can."""
+"""Record the outcome of a claimed batch; only the claim that holds it can.
+
+In each verb `called` is when the call began, None when it was not made, and `fetched` what it
+brought, which is stored in the same transaction. StaleClaim is raised when the batch was given to
+another worker, and then nothing is stored.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
-from ingest_app.models import BatchStatus, DispatchOutcome, records
+from ingest_app.models import BatchStatus, DispatchOutcome, RecordOutcome
+from ingest_app.queue.blame import defer_source, note_failure, note_success
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE, dispatch_columns
-from ingest_app.queue.statements import UPDATE_DISPATCH, UPDATE_HELD_BATCH, UPDATE_OPEN_DISPATCH
-
-_ERROR_LENGTH = 2_000
+from ingest_app.queue.recording import close_records, storable, store_records
+from ingest_app.queue.statements import (
+    IS_CANCELLED,
+    UPDATE_DISPATCH,
+    UPDATE_HELD_BATCH,
+    UPDATE_OPEN_DISPATCH,
+)
 
 
 def complete_batch(
@@ -28,17 +37,20 @@ def complete_batch(
     called: Moment | None,
     clock: Clock,
 ) -> None:
-    """Store what was fetched, one record per ID in the batch's order, and complete the batch.
+    """Store the last of the batch's records, and end it.
 
-    called: when the call began. Raises StaleClaim when the batch was given to another worker; then
-        nothing is stored.
+    It is completed, or has failed when the upstream refused any of its IDs.
     """
     with database.write() as connection:
         now = clock.read()
-        done = {"status": BatchStatus.COMPLETED.value, "completed_at": now.at, "last_error": None}
-        _let_go(connection, claim, done)
-        _write_outcome(connection, claim, DispatchOutcome.COMPLETED, now, called=called)
-        _store_records(connection, claim, fetched, now)
+        note_success(connection, claim.source)
+        refused_count = claim.refused_count + _refused_count(fetched)
+        if refused_count:
+            error = f"The upstream refused {refused_count} of its IDs."
+            _end(connection, claim, BatchStatus.FAILED, now, called=called, error=error)
+        else:
+            _end(connection, claim, BatchStatus.COMPLETED, now, called=called)
+        store_records(connection, claim.batch_id, claim.places, fetched, now)
 
 
 def retry_batch(
@@ -47,34 +59,77 @@ def retry_batch(
     *,
     error: str,
     delay_seconds: float,
+    jitter: float,
     called: Moment | None,
     clock: Clock,
+    fetched: Sequence[FetchedRecord] = (),
 ) -> None:
-    """Let a batch that failed wait `delay_seconds` for another attempt. Raises StaleClaim."""
+    """Let a batch that failed wait `delay_seconds` for another attempt at what is missing.
+
+    jitter: from 0 to 1, for the pause of a source that fails again and again; see `retrying`.
+    """
     with database.write() as connection:
         now = clock.read()
-        waits = {
-            "status": BatchStatus.YET_TO_START.value,
-            "not_before": now.later(delay_seconds).at,
-            "last_error": _storable(error),
-        }
-        _let_go(connection, claim, waits)
+        waits = {"not_before": now.later(delay_seconds).at, "last_error": storable(error)}
+        _hand_back(connection, claim, waits, now)
         _write_outcome(connection, claim, DispatchOutcome.RETRIED, now, called=called, error=error)
+        store_records(connection, claim.batch_id, claim.places, fetched, now)
+        note_failure(connection, claim, error=error, jitter=jitter, now=now)
+
+
+def defer_batch(
+    database: Database,
+    claim: Claim,
+    *,
+    error: str,
+    delay_seconds: float | None,
+    jitter: float,
+    called: Moment | None,
+    clock: Clock,
+    fetched: Sequence[FetchedRecord] = (),
+) -> None:
+    """Let the source wait `delay_seconds`, and the batch with it, at its old place.
+
+    It costs no attempt. delay_seconds: None for the longer the oftener it happens on end.
+    """
+    with database.write() as connection:
+        now = clock.read()
+        waits = {"attempt_count": claim.attempt - 1, "last_error": storable(error)}
+        _hand_back(connection, claim, waits, now)
+        _write_outcome(connection, claim, DispatchOutcome.DEFERRED, now, called=called, error=error)
+        store_records(connection, claim.batch_id, claim.places, fetched, now)
+        if delay_seconds is None:
+            note_failure(connection, claim, error=error, jitter=jitter, now=now, pauses=True)
+        else:
+            defer_source(connection, claim.source, delay_seconds, error=error, now=now)
 
 
 def fail_batch(
-    database: Database, claim: Claim, *, error: str, called: Moment | None, clock: Clock
+    database: Database,
+    claim: Claim,
+    *,
+    error: str,
+    is_outage: bool,
+    jitter: float,
+    called: Moment | None,
+    clock: Clock,
+    fetched: Sequence[FetchedRecord] = (),
 ) -> None:
-    """End a batch that failed for good. Raises StaleClaim."""
+    """End a batch that failed for good; the IDs that were not fetched get the error.
+
+    is_outage: False when the upstream answered, and said no.
+    """
     with database.write() as connection:
         now = clock.read()
-        ended = {
-            "status": BatchStatus.FAILED.value,
-            "completed_at": now.at,
-            "last_error": _storable(error),
-        }
-        _let_go(connection, claim, ended)
-        _write_outcome(connection, claim, DispatchOutcome.FAILED, now, called=called, error=error)
+        _end(connection, claim, BatchStatus.FAILED, now, called=called, error=error)
+        store_records(connection, claim.batch_id, claim.places, fetched, now)
+        answered = {record.item_id for record in fetched}
+        rest = {at: item for at, item in claim.places.items() if item not in answered}
+        close_records(connection, claim.batch_id, rest, error=error, now=now)
+        if is_outage:
+            note_failure(connection, claim, error=error, jitter=jitter, now=now)
+        else:
+            note_success(connection, claim.source)
 
 
 def release_batch(
@@ -83,15 +138,10 @@ def release_batch(
     """Hand a batch back unworked, at its old place in the queue.
 
     It costs no attempt, but the slot stays spent.
-    called: when the call began; None when it was not made. Raises StaleClaim.
     """
     with database.write() as connection:
         now = clock.read()
-        waits = {
-            "status": BatchStatus.YET_TO_START.value,
-            "attempt_count": claim.attempt - 1,
-        }
-        _let_go(connection, claim, waits)
+        _hand_back(connection, claim, {"attempt_count": claim.attempt - 1}, now)
         _write_outcome(
             connection, claim, DispatchOutcome.RELEASED, now, called=called, error=reason
         )
@@ -107,6 +157,37 @@ def write_off(database: Database, claim: Claim, *, called: Moment | None, clock:
             **dispatch_columns(called),
         }
         connection.execute(UPDATE_OPEN_DISPATCH, {"the_dispatch": claim.dispatch_id, **lost})
+
+
+def _refused_count(fetched: Sequence[FetchedRecord]) -> int:
+    return sum(record.outcome is RecordOutcome.ERROR for record in fetched)
+
+
+def _hand_back(connection: Connection, claim: Claim, values: dict[str, Any], now: Moment) -> None:
+    values = {"status": BatchStatus.YET_TO_START.value, **values}
+    if connection.scalar(IS_CANCELLED, {"the_batch": claim.batch_id}):
+        cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now.at}
+        values |= {**cancelled, "not_before": None}
+    _let_go(connection, claim, values)
+
+
+def _end(
+    connection: Connection,
+    claim: Claim,
+    status: BatchStatus,
+    now: Moment,
+    *,
+    called: Moment | None,
+    error: str | None = None,
+) -> None:
+    ended = {
+        "status": status.value,
+        "completed_at": now.at,
+        "last_error": error and storable(error),
+    }
+    _let_go(connection, claim, ended)
+    outcome = DispatchOutcome(status.value)
+    _write_outcome(connection, claim, outcome, now, called=called, error=error)
 
 
 def _let_go(connection: Connection, claim: Claim, values: dict[str, Any]) -> None:
@@ -127,44 +208,7 @@ def _write_outcome(
     ended = {
         "outcome": outcome.value,
         "finished_at": now.at,
-        "error": error and _storable(error),
+        "error": error and storable(error),
         **dispatch_columns(called),
     }
     connection.execute(UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **ended})
-
-
-def _store_records(
-    connection: Connection, claim: Claim, fetched: Sequence[FetchedRecord], now: Moment
-) -> None:
-    rows = [
-        {
-            "batch_id": claim.batch_id,
-            "position": position,
-            "item_id": _json(record.item_id),
-            "outcome": record.outcome.value,
-            "data": None if record.data is None else _json(record.data),
-            "error": record.error,
-            "fetched_at": now.at,
-        }
-        for position, record in enumerate(fetched, start=1)
-    ]
-    connection.execute(insert(records), rows)
-
-
-def _json(value: object) -> str:
-    """JSON text for people to read; ValueError for what JSON does not have."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # A lone surrogate, which JSON allows and UTF-8 does not, stays an escape.
-    return text if _is_utf8(text) else json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _storable(error: str) -> str:
-    return error[:_ERROR_LENGTH].encode(errors="backslashreplace").decode()

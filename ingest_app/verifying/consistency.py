@@ -11,7 +11,7 @@ from ingest_app import sqlite
 from ingest_app.clock import Moment
 from ingest_app.models import batches, dispatches
 from ingest_app.queue.columns import TRIGGERED, lease_is_over
-from ingest_app.settings import LONGEST_LEASE_SECONDS
+from ingest_app.source_sections import LONGEST_LEASE_SECONDS
 from ingest_app.verifying.findings import Finding
 
 _OVERDUE_SECONDS = 60.0
@@ -25,6 +25,11 @@ class _Rule(NamedTuple):
     what: str
     query: str
 
+
+_COUNTED_RECORDS = """
+        LEFT JOIN (SELECT batch_id, count(*) AS record_count FROM records GROUP BY batch_id) r
+          ON r.batch_id = b.id
+"""
 
 _RULES = (
     _Rule(
@@ -79,20 +84,32 @@ _RULES = (
     ),
     _Rule(
         "P9",
-        "A completed batch does not have one record for each of its IDs.",
-        """
-        SELECT 'batch ' || b.id FROM batches b
-        LEFT JOIN (SELECT batch_id, count(*) AS record_count FROM records GROUP BY batch_id) r
-          ON r.batch_id = b.id
-        WHERE b.status = 'completed' AND coalesce(record_count, 0) <> json_array_length(b.ids)
+        "A batch that has ended does not have one record for each of its IDs.",
+        f"""
+        SELECT 'batch ' || b.id FROM batches b {_COUNTED_RECORDS}
+        WHERE (b.status = 'completed' AND coalesce(record_count, 0) <> json_array_length(b.ids))
+           OR (b.status = 'failed' AND record_count <> json_array_length(b.ids))
         """,
     ),
     _Rule(
         "P9",
-        "A batch has records though it was not settled.",
+        "A batch is to go again though each of its IDs has a record.",
+        f"""
+        SELECT 'batch ' || b.id FROM batches b {_COUNTED_RECORDS}
+        WHERE b.status IN ('yet_to_start', 'triggered')
+          AND record_count >= json_array_length(b.ids)
+        """,
+    ),
+    _Rule(
+        "P9",
+        "A batch has records though none of its calls was settled.",
         """
-        SELECT DISTINCT 'batch ' || b.id FROM records r JOIN batches b ON b.id = r.batch_id
-        WHERE b.status <> 'completed'
+        SELECT 'batch ' || b.id FROM batches b
+        WHERE EXISTS (SELECT 1 FROM records r WHERE r.batch_id = b.id)
+          AND NOT EXISTS (
+            SELECT 1 FROM dispatches d
+            WHERE d.batch_id = b.id
+              AND d.outcome IN ('completed', 'retried', 'deferred', 'failed', 'lost'))
         """,
     ),
 )

@@ -42,7 +42,7 @@ class PaceFigures:
 
     mean_gap_seconds: over the gaps in which work was waiting when the slot opened.
     wasted_slot_count: slots that passed unused while work waited, for whatever reason: the service
-        was down, the source was paused, or too many batches were in flight.
+        was down, the source was paused or deferred, or too many batches were in flight.
     unproven_gap_count: gaps over a reboot at which the wall clock was set back.
     dispatched_again: how often a batch was dispatched again, by the outcome before.
     """

@@ -11,13 +11,14 @@ from click.testing import CliRunner, Result
 from ingest_app.cli import main
 from ingest_app.verifying import verify
 from tests.support.clocks import DAY
-from tests.support.queues import Queue
+from tests.support.queues import Queue, fetched
 
 
 def work(queue: Queue) -> None:
-    """A retry, a release, a lost worker, a failure, and the rest completed."""
+    """A retry with something to keep, a release, a lost worker, a failure; the rest completed."""
     queue.submit(range(15))
-    queue.retry(queue.claim_in_turn(), delay_seconds=20)
+    partly = queue.claim_in_turn()
+    queue.retry(partly, delay_seconds=20, fetched=fetched(partly)[:1])
     queue.release(queue.claim_in_turn())
     queue.lose(queue.claim_in_turn())
     queue.fail(queue.claim_in_turn())
@@ -73,7 +74,17 @@ TAMPERING = [
     pytest.param(
         "P9",
         "UPDATE batches SET status = 'yet_to_start' WHERE status = 'completed'",
-        id="records without a settled batch",
+        id="a batch waits that has all its records",
+    ),
+    pytest.param(
+        "P9",
+        "DELETE FROM records WHERE outcome = 'error' AND position = 3",
+        id="an ID of a failed batch has no record",
+    ),
+    pytest.param(
+        "P9",
+        "UPDATE dispatches SET outcome = 'released' WHERE outcome IN ('retried', 'failed')",
+        id="records that no call has brought",
     ),
     pytest.param(
         "P8",

@@ -31,6 +31,13 @@ class FakeSource:
         return self._answer(ids)
 
 
+class SourceThatDoesNotStart(FakeSource):
+    """Makes its call without having asked whether its slot allows it."""
+
+    def fetch(self, ids: Sequence[ItemId], start: Callable[[], None]) -> Sequence[FetchedRecord]:  # noqa: ARG002
+        return super().fetch(ids, lambda: None)
+
+
 class HangingSource(FakeSource):
     """Answers only when the test lets it."""
 

@@ -20,7 +20,13 @@ from ingest_app.queue.columns import slot_of
 from ingest_app.queue.pacing import Slot
 from ingest_app.queue.recover import recover_expired_leases
 from ingest_app.queue.refusing import Refusal
-from ingest_app.queue.settle import complete_batch, fail_batch, release_batch, retry_batch
+from ingest_app.queue.settle import (
+    complete_batch,
+    defer_batch,
+    fail_batch,
+    release_batch,
+    retry_batch,
+)
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.settings import SourceSettings
 from tests.support.clocks import FakeClock
@@ -105,19 +111,58 @@ class Queue:
         )
 
     def retry(
-        self, claim: Claim, delay_seconds: float = 2.0, error: str = "Boom: it broke"
+        self,
+        claim: Claim,
+        delay_seconds: float = 2.0,
+        error: str = "Boom: it broke",
+        fetched: Sequence[FetchedRecord] = (),
     ) -> None:
         retry_batch(
             self.database,
             claim,
             error=error,
             delay_seconds=delay_seconds,
+            jitter=0.0,
             called=claim.claimed,
             clock=self.clock,
+            fetched=fetched,
         )
 
-    def fail(self, claim: Claim, error: str = "Boom: it broke") -> None:
-        fail_batch(self.database, claim, error=error, called=claim.claimed, clock=self.clock)
+    def defer(
+        self,
+        claim: Claim,
+        delay_seconds: float | None = 60.0,
+        fetched: Sequence[FetchedRecord] = (),
+    ) -> None:
+        defer_batch(
+            self.database,
+            claim,
+            error="HTTP 429 Too Many Requests",
+            delay_seconds=delay_seconds,
+            jitter=0.0,
+            called=claim.claimed,
+            clock=self.clock,
+            fetched=fetched,
+        )
+
+    def fail(
+        self,
+        claim: Claim,
+        error: str = "Boom: it broke",
+        *,
+        is_outage: bool = True,
+        fetched: Sequence[FetchedRecord] = (),
+    ) -> None:
+        fail_batch(
+            self.database,
+            claim,
+            error=error,
+            is_outage=is_outage,
+            jitter=0.0,
+            called=claim.claimed,
+            clock=self.clock,
+            fetched=fetched,
+        )
 
     def release(self, claim: Claim, *, called: Moment | None = None) -> None:
         release_batch(self.database, claim, reason="stopping", called=called, clock=self.clock)

@@ -94,7 +94,7 @@ def claim(clock: FakeClock) -> Claim:
     return Claim(
         batch_id=7,
         source="default",
-        ids=(1,),
+        places={1: 1},
         attempt=1,
         claim_token="token",
         dispatch_id=70,

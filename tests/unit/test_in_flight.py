@@ -14,7 +14,14 @@ from ingest_app import in_flight
 from ingest_app.clock import Moment
 from ingest_app.database import Database
 from ingest_app.deadline import Deadline
-from ingest_app.errors import DatabaseBusy, SlotTaken, StaleClaim
+from ingest_app.errors import (
+    DatabaseBusy,
+    SlotTaken,
+    StaleClaim,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRejected,
+)
 from ingest_app.in_flight import InFlight
 from ingest_app.items import FetchedRecord, ItemId
 from ingest_app.queue.claim import Claim
@@ -26,6 +33,7 @@ from tests.support.fetching import (
     TIMEOUT_SECONDS,
     FakeSource,
     HangingSource,
+    SourceThatDoesNotStart,
     broken,
     disordered,
     fetch_all,
@@ -34,6 +42,7 @@ from tests.support.fetching import (
 
 VERBS = (
     "complete_batch",
+    "defer_batch",
     "retry_batch",
     "fail_batch",
     "release_batch",
@@ -74,7 +83,7 @@ class Rig:
         return Claim(
             batch_id=7,
             source="default",
-            ids=ids,
+            places=dict(enumerate(ids, start=1)),
             attempt=attempt,
             claim_token="token",
             dispatch_id=70,
@@ -127,20 +136,72 @@ def test_fetched_batch_is_completed_with_its_records(rig: Rig) -> None:
     [
         pytest.param(broken(OSError("no route")), "OSError: no route", id="the call failed"),
         pytest.param(broken(KeyError("id")), "KeyError: 'id'", id="a mistake in the source"),
-        pytest.param(incomplete(), "one record per ID", id="fewer records than IDs"),
-        pytest.param(disordered(), "in their order", id="records of other IDs"),
-        pytest.param(FakeSource(lambda _: []), "one record per ID", id="no records"),
+        pytest.param(incomplete(), "no answer for 1 IDs", id="fewer records than IDs"),
         pytest.param(
-            FakeSource(lambda ids: [*fetch_all(ids), *fetch_all(ids)]),
-            "one record per ID",
-            id="more records than IDs",
+            FakeSource(lambda _: fetch_all(["1", "2", "3"])),
+            "no answer for 3 IDs",
+            id="records of other IDs: 1 is not the string 1",
         ),
+        pytest.param(FakeSource(lambda _: []), "no answer for 3 IDs", id="no records"),
+        pytest.param(SourceThatDoesNotStart(), "did not say when", id="it may have been too early"),
     ],
 )
 def test_failed_attempt_is_retried(rig: Rig, source: FakeSource, error: str) -> None:
     settled = rig.carry_out(source)
     assert settled.verb == "retry_batch"
     assert error in settled.facts["error"]
+
+
+def test_order_of_the_records_does_not_matter(rig: Rig) -> None:
+    settled = rig.carry_out(disordered())
+    assert settled.verb == "complete_batch"
+
+
+SOME = tuple(fetch_all((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("error", "verb", "facts"),
+    [
+        pytest.param(UpstreamError("HTTP 500", fetched=SOME), "retry_batch", {}, id="an ID failed"),
+        pytest.param(
+            UpstreamBusy("HTTP 429", retry_after_seconds=7.5, fetched=SOME),
+            "defer_batch",
+            {"delay_seconds": 7.5},
+            id="the upstream asks for a pause",
+        ),
+        pytest.param(
+            UpstreamBusy("HTTP 429", fetched=SOME),
+            "defer_batch",
+            {"delay_seconds": None},
+            id="it does not say how long",
+        ),
+        pytest.param(
+            UpstreamRejected("HTTP 403", fetched=SOME),
+            "fail_batch",
+            {"is_outage": False},
+            id="it says never",
+        ),
+    ],
+)
+def test_what_was_fetched_before_an_error_is_kept_with_it(
+    rig: Rig, error: UpstreamError, verb: str, facts: dict[str, Any]
+) -> None:
+    settled = rig.carry_out(broken(error))
+    assert settled.verb == verb
+    assert (settled.facts["error"], settled.facts["fetched"]) == (str(error), SOME)
+    assert settled.facts.items() >= facts.items()
+
+
+def test_what_a_source_returned_is_kept_when_something_is_missing(rig: Rig) -> None:
+    settled = rig.carry_out(incomplete())
+    assert settled.facts["fetched"] == tuple(fetch_all((1, 2)))
+
+
+def test_batch_whose_ids_all_have_a_record_is_completed_without_a_call(rig: Rig) -> None:
+    source = FakeSource()
+    settled = rig.carry_out(source, rig.claim(ids=()))
+    assert (settled.verb, settled.facts["called"], source.calls) == ("complete_batch", None, [])
 
 
 @pytest.mark.parametrize(("attempt", "longest_seconds"), [(1, 1.0), (2, 2.0)])
@@ -153,6 +214,7 @@ def test_last_attempt_that_fails_fails_the_batch(rig: Rig) -> None:
     settled = rig.carry_out(broken(OSError("no route")), rig.claim(attempt=3))
     assert settled.verb == "fail_batch"
     assert settled.facts["error"] == "OSError: no route"
+    assert settled.facts["is_outage"] is True
 
 
 def test_outcome_is_kept_until_the_database_can_record_it(rig: Rig) -> None:

@@ -8,15 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest_app.errors import UpstreamBusy, UpstreamError, UpstreamRejected
 from ingest_app.queue import retrying
-from ingest_app.queue.retrying import GiveUp, Retry, decide
+from ingest_app.queue.retrying import Defer, GiveUp, Retry, decide
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NO_END = 10**9
+OUTAGE = ConnectionError("no route")
 
 
 def delay(attempt: int, jitter: float = 0.0, max_attempts: int = NO_END) -> float:
-    decision = decide(attempt, max_attempts=max_attempts, jitter=jitter)
+    decision = decide(OUTAGE, attempt, max_attempts=max_attempts, jitter=jitter)
     assert isinstance(decision, Retry)
     return decision.delay_seconds
 
@@ -59,7 +61,40 @@ def test_delay_lies_between_half_the_first_and_the_cap(attempt: int, jitter: flo
     ],
 )
 def test_used_up_attempts_are_given_up(attempt: int, max_attempts: int, gives_up: bool) -> None:
-    assert isinstance(decide(attempt, max_attempts=max_attempts, jitter=0.5), GiveUp) is gives_up
+    decision = decide(OUTAGE, attempt, max_attempts=max_attempts, jitter=0.5)
+    assert (decision == GiveUp(is_outage=True)) is gives_up
+
+
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [
+        pytest.param(UpstreamBusy("429", retry_after_seconds=9), Defer(9), id="a pause"),
+        pytest.param(UpstreamBusy("429"), Defer(None), id="a pause of unknown length"),
+        pytest.param(UpstreamRejected("403"), GiveUp(is_outage=False), id="never"),
+    ],
+)
+@pytest.mark.parametrize("attempt", [1, 5, 6])
+def test_what_the_upstream_says_counts_more_than_attempts(
+    error: UpstreamError, decision: Defer | GiveUp, attempt: int
+) -> None:
+    assert decide(error, attempt, max_attempts=5, jitter=0.5) == decision
+
+
+@pytest.mark.parametrize(
+    ("failure_count", "seconds"),
+    [
+        pytest.param(0, 0.0, id="all is well"),
+        pytest.param(4, 0.0, id="one less than it takes"),
+        pytest.param(5, 1.0, id="the breaker opens"),
+        pytest.param(6, 2.0, id="and waits twice as long"),
+        pytest.param(10**9, 300.0, id="up to a cap"),
+    ],
+)
+def test_breaker_leaves_a_failing_source_alone_longer_and_longer(
+    failure_count: int, seconds: float
+) -> None:
+    assert retrying.breaker_seconds(failure_count, jitter=0.0) == seconds
+    assert retrying.breaker_is_open(failure_count) is (seconds > 0)
 
 
 @pytest.mark.parametrize(
