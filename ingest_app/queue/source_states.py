@@ -167,9 +167,4 @@ def _waits_for(connection: Connection, seen: _Seen, now: Moment) -> str | None:
         return NOTHING_WAITS
     if row is None or refused is None:
         return None
-    return sentence(
-        refused,
-        row,
-        in_flight_count=seen.in_flight_count,
-        max_in_flight=source.max_in_flight,
-    )
+    return sentence(refused, row, in_flight_count=seen.in_flight_count)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ingest_app.queue.columns import AnyRow
 from ingest_app.queue.refusing import Refusal, Wait
+from ingest_app.queue.retrying import breaker_is_open
 
 NOTHING_WAITS = "Nothing waits."
 NOT_CONFIGURED = "It is not configured any more; what waits goes on when it is configured again."
@@ -18,12 +19,11 @@ class _Facts:
     refused: Refusal
     row: AnyRow
     in_flight_count: int
-    max_in_flight: int
 
 
-def sentence(refused: Refusal, row: AnyRow, *, in_flight_count: int, max_in_flight: int) -> str:
+def sentence(refused: Refusal, row: AnyRow, *, in_flight_count: int) -> str:
     """Say what a claim was refused for; `row` is the source's."""
-    facts = _Facts(refused, row, in_flight_count, max_in_flight)
+    facts = _Facts(refused, row, in_flight_count)
     return _SENTENCES.get(refused.reason, _something)(facts)
 
 
@@ -32,8 +32,12 @@ def _paused(facts: _Facts) -> str:
 
 
 def _deferred(facts: _Facts) -> str:
-    until = f"The upstream asked for a pause until {_time(facts.row.deferred_until)}"
-    return _because(until, facts.row.last_error)
+    until = f"until {_time(facts.row.deferred_until)}"
+    if breaker_is_open(facts.row.failure_count):
+        what = f"Left alone {until} after {facts.row.failure_count} failures on end"
+    else:
+        what = f"The upstream asked for a pause {until}"
+    return _because(what, facts.row.last_error)
 
 
 def _slot(facts: _Facts) -> str:
@@ -45,11 +49,11 @@ def _retry(facts: _Facts) -> str:
 
 
 def _in_flight(facts: _Facts) -> str:
-    count = facts.in_flight_count
-    flying = f"{count} {'batch is' if count == 1 else 'batches are'} in flight"
-    if count >= facts.max_in_flight or not facts.row.failure_count:
-        return f"{flying}, as many as may be."
-    return _because(f"{flying}, as many as may be after failures", facts.row.last_error)
+    count, row = facts.in_flight_count, facts.row
+    what = f"{count} {'batch is' if count == 1 else 'batches are'} in flight, as many as may be"
+    if not breaker_is_open(row.failure_count):
+        return f"{what}."
+    return _because(f"{what} after {row.failure_count} failures on end", row.last_error)
 
 
 def _something(facts: _Facts) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
 from ingest_app.models import BatchStatus, RecordOutcome, ingestions
+from ingest_app.queue.claim import Claim
 from ingest_app.queue.control import (
     cancel_ingestion,
     pause_source,
@@ -18,7 +19,8 @@ from ingest_app.queue.control import (
 )
 from ingest_app.queue.refusing import Wait
 from ingest_app.queue.submit import work_arrived
-from tests.support.queues import Queue
+from ingest_app.verifying import verify
+from tests.support.queues import Queue, fetched
 from tests.support.states import put, put_record
 
 HOUR = 3_600.0
@@ -102,6 +104,17 @@ def test_what_is_in_flight_when_it_is_cancelled_is_kept_when_it_succeeds(queue: 
     assert states(queue, ingestion_id) == ["completed", "cancelled"]
 
 
+@pytest.mark.parametrize("end", [Queue.retry, Queue.defer, Queue.release, Queue.lose])
+def test_what_is_in_flight_when_it_is_cancelled_does_not_wait_again(
+    queue: Queue, end: Callable[[Queue, Claim], None]
+) -> None:
+    ingestion_id = queue.submit([1])
+    claim = queue.claim()
+    cancel(queue, ingestion_id)
+    end(queue, claim)
+    assert states(queue, ingestion_id) == ["cancelled"]
+
+
 def test_cancelling_twice_is_as_cancelling_once(queue: Queue) -> None:
     ingestion_id = queue.submit(range(6))
     queue.claim()
@@ -154,6 +167,46 @@ def test_retry_forgets_the_records_it_asks_for_again(
         put_record(queue, ingestion_id, position, outcome=RecordOutcome(outcome))
     retry_ingestion(queue.database, ingestion_id, all_ids=all_ids)
     assert queue.rows("SELECT position, outcome FROM records ORDER BY position") == kept
+
+
+@pytest.mark.parametrize(
+    ("all_ids", "asked"),
+    [
+        pytest.param(False, (2, 3), id="what was fetched is not asked for again"),
+        pytest.param(True, (1, 2, 3), id="everything is"),
+    ],
+)
+def test_next_claim_asks_for_what_was_forgotten(
+    queue: Queue, all_ids: bool, asked: tuple[int, ...]
+) -> None:
+    ingestion_id = queue.submit([1, 2, 3])
+    claim = queue.claim()
+    queue.fail(claim, fetched=fetched(claim)[:1])
+    retry_ingestion(queue.database, ingestion_id, all_ids=all_ids)
+    again = queue.claim()
+    assert again.ids == asked
+    queue.complete(again)
+    assert states(queue, ingestion_id) == ["completed"]
+    assert queue.rows("SELECT position, outcome FROM records") == [
+        (position, "fetched") for position in (1, 2, 3)
+    ]
+
+
+def test_control_breaks_no_promise(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=5)
+    ingestion_id = queue.submit(range(15))
+    first = queue.claim_in_turn()
+    queue.fail(first, fetched=fetched(first)[:1])
+    second = queue.claim_in_turn()
+    cancel(queue, ingestion_id)
+    queue.retry(second, fetched=fetched(second)[:1])
+    retry(queue, ingestion_id)
+    pause_source(queue.database, "default", clock=queue.clock)
+    queue.clock.move(HOUR)
+    resume_source(queue.database, "default")
+    assert verify(queue.database).findings == ()
+    queue.complete(queue.claim_in_turn())
+    assert verify(queue.database).findings == ()
 
 
 def test_retry_keeps_the_records_of_batches_that_did_not_fail(queue: Queue) -> None:

@@ -68,6 +68,16 @@ def deferred_for_an_unknown_reason(queue: Queue) -> None:
     queue.set_source(last_error=None)
 
 
+def failing(queue: Queue) -> None:
+    deferred(queue)
+    queue.set_source(failure_count=5, last_error="503 Service Unavailable")
+
+
+def one_in_flight_of_a_failing_source(queue: Queue) -> None:
+    open_slot(queue)
+    queue.set_source(failure_count=5, last_error="503 Service Unavailable")
+
+
 def all_in_flight(queue: Queue) -> None:
     queue.submit(range(15))
     for _ in range(4):
@@ -107,6 +117,16 @@ def waits_for_a_retry(queue: Queue) -> None:
             deferred_for_an_unknown_reason,
             "The upstream asked for a pause until 2026-03-01 12:01:41 UTC.",
         ),
+        (
+            failing,
+            "Left alone until 2026-03-01 12:01:41 UTC after 5 failures on end:"
+            " 503 Service Unavailable",
+        ),
+        (
+            one_in_flight_of_a_failing_source,
+            "1 batch is in flight, as many as may be after 5 failures on end:"
+            " 503 Service Unavailable",
+        ),
         (all_in_flight, "4 batches are in flight, as many as may be."),
         (one_in_flight, "Nothing waits."),
         (waits_for_a_retry, "What failed may go again in 27 s."),
@@ -130,7 +150,7 @@ def test_sentence_says_why_nothing_goes(
 def test_durations_are_short(queue: Queue, seconds: float, shown: str) -> None:
     row = queue.rows("SELECT 1")  # a slot's sentence needs none of the row
     refused = Refusal(Wait.SLOT, seconds)
-    words = sentence(refused, row, in_flight_count=0, max_in_flight=4)  # type: ignore[arg-type]
+    words = sentence(refused, row, in_flight_count=0)  # type: ignore[arg-type]
     assert words == f"The next slot opens in {shown}."
 
 
