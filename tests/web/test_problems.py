@@ -15,6 +15,7 @@ NOT_OVER_HTTP = {
     errors.StaleClaim,  # a worker's
     errors.SlotTaken,  # a worker's
     errors.UpstreamError,  # a worker's
+    errors.UpstreamUnreachable,  # a worker's
     errors.UpstreamBusy,  # a worker's
     errors.UpstreamRejected,  # a worker's
 }
