@@ -11,6 +11,7 @@ from flask.json.provider import DefaultJSONProvider
 from ingest_app.runtime import runtime_of
 from ingest_app.web import docs, health, ingestions, records, sources, status, submission
 from ingest_app.web.api import Api
+from ingest_app.web.browsers import refuse_other_sites
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
 
@@ -26,6 +27,7 @@ def register_web(app: Flask) -> None:
     app.config["MAX_CONTENT_LENGTH"] = runtime_of(app).settings.max_body_bytes + 1
     # Answers are read by people too: keys stand in the order in which the schemas name them.
     cast(DefaultJSONProvider, app.json).sort_keys = False
+    app.before_request(refuse_other_sites)
     app.after_request(_forbid_sniffing)
     register_problems(app)
     # The document names settings, which are the application's.
