@@ -16,10 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import requests
+
 from tests.support.lacking import need_tool
 from tests.support.service import kill_group, until
 
 REFUSED = 429
+
+_STATUS_PATH = "/-/status"
+_ALL_QUIET = "Writing: 1 "  # the one answer that is being written is the status itself
 
 _CONFIGURATION = """
 daemon off;
@@ -43,6 +48,7 @@ http {{
     upstream behind {{ server {behind}; keepalive 8; }}
     server {{
         listen 127.0.0.1:{port};
+        location = {status_path} {{ stub_status; access_log off; }}
         location / {{
             limit_req zone=pace;
             limit_req_status {refused};
@@ -106,6 +112,12 @@ class Referee:
         ]
         return sorted(calls, key=lambda call: call.arrived_seconds)
 
+    def is_idle(self) -> bool:
+        """True when no call is under way, so that all are in `calls`."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return _ALL_QUIET in session.get(self.url + _STATUS_PATH, timeout=10).text
+
     def refused(self) -> list[RefereedCall]:
         """The calls that came too early."""
         return [call for call in self.calls() if call.was_refused]
@@ -120,7 +132,7 @@ def refereed(
     rate: as nginx writes it, "2r/s" or "30r/m".
     bytes_per_second: how fast it hands out an answer, so that calls take their time; 0 for at once.
     """
-    program = need_tool("nginx", "nginx-light")
+    program = need_tool("nginx", "nginx")
     folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
@@ -132,6 +144,7 @@ def refereed(
                 refused=REFUSED,
                 behind=urlsplit(behind).netloc,
                 port=port,
+                status_path=_STATUS_PATH,
                 bytes_per_second=bytes_per_second,
             )
         )
