@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from ingest_app.errors import SettingsError, UnknownSource
+from ingest_app.source_sections import (
+    DEFAULT_KIND,
+    OptionsOf,
+    SectionReader,
+    SourceSchema,
+    count,
+)
 
 DEFAULT_SOURCE = "default"
-DEFAULT_KIND = "simulated"
-OptionsOf = Callable[[str], type[Schema]]
-_PLACE_OF_SECRET = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-LONGEST_LEASE_SECONDS = 86_400.0
-_LONGEST_SECONDS = 366 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -65,34 +67,13 @@ class Settings:
             raise UnknownSource(name, sorted(self.sources)) from None
 
 
-def _seconds(minimum: float, maximum: float = _LONGEST_SECONDS) -> fields.Float:
-    return fields.Float(validate=validate.Range(minimum, maximum))
-
-
-def _count(minimum: int, maximum: int) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(minimum, maximum))
-
-
-class _SourceSchema(Schema):
-    """What a source of any kind may set; every key is also a setting of the service."""
-
-    class Meta:
-        unknown = RAISE
-
-    interval_seconds = _seconds(0)
-    batch_size = _count(1, 1_000)
-    lease_seconds = _seconds(0.5, LONGEST_LEASE_SECONDS)
-    max_in_flight = _count(1, 64)
-    max_attempts = _count(1, 1_000)
-
-
-class _SettingsSchema(_SourceSchema):
+class _SettingsSchema(SourceSchema):
     """The service's own; a source inherits those that it or its kind has."""
 
     simulated_latency_seconds = fields.Raw()
     database_url = fields.String(required=True)
-    max_ids = _count(1, 1_000_000)
-    max_body_bytes = _count(1_024, 1_024**3)
+    max_ids = count(1, 1_000_000)
+    max_body_bytes = count(1_024, 1_024**3)
     dispatch = fields.Boolean()
     sources = fields.Dict(
         fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")), fields.Dict()
@@ -129,7 +110,7 @@ def load_settings(
     from_file = {**defaults, **_from_file(path, must_exist="config" in given)}
     try:
         loaded = _SettingsSchema().load(_over(from_file, given))
-        return _build(loaded, _SourceLoader(loaded, options_of, environ))
+        return _build(loaded, SectionReader(loaded, options_of, environ))
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(_sentence(messages)) from error
@@ -154,77 +135,18 @@ def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
         raise SettingsError(f"The settings file {path} cannot be read: {error}.") from error
 
 
-def _build(loaded: dict[str, Any], loader: _SourceLoader) -> Settings:
+def _build(loaded: dict[str, Any], reader: SectionReader) -> Settings:
     named = {DEFAULT_SOURCE: {}, **loaded.get("sources", {})}
     sources, errors = {}, {}
     for name, given in named.items():
         try:
-            sources[name] = loader.load(name, given)
+            sources[name] = SourceSettings(name=name, **reader.read(given))
         except ValidationError as error:
             errors[name] = error.normalized_messages()  # type: ignore[no-untyped-call]
     if errors:
         raise ValidationError({"sources": errors})
     own = {field.name for field in dataclass_fields(Settings)} - {"sources"}
     return Settings(**{key: loaded[key] for key in loaded.keys() & own}, sources=sources)
-
-
-class _SourceLoader:
-    """Makes a source's settings of its section, of what it inherits, and of the environment."""
-
-    def __init__(
-        self, inherited: Mapping[str, Any], options_of: OptionsOf, environ: Mapping[str, str]
-    ) -> None:
-        self._inherited = inherited
-        self._options_of = options_of
-        self._environ = environ
-
-    def load(self, name: str, given: Mapping[str, Any]) -> SourceSettings:
-        secrets: list[str] = []
-        given = _filled(given, self._environ, secrets)
-        kind = given.get("kind", DEFAULT_KIND)
-        try:
-            options = self._options_of(kind)(unknown=RAISE)
-        except SettingsError as error:
-            raise ValidationError({"kind": [str(error)]}) from error
-        shared = _SourceSchema()
-        return SourceSettings(
-            name=name,
-            kind=kind,
-            **shared.load(self._of(shared, {**self._inherited, **given})),
-            options=options.load(
-                {
-                    **self._of(options, self._inherited),
-                    **{
-                        key: value
-                        for key, value in given.items()
-                        if key != "kind" and key not in shared.fields
-                    },
-                }
-            ),
-            secrets=tuple(secrets),
-        )
-
-    def _of(self, schema: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: values[key] for key in values.keys() & schema.fields.keys()}
-
-
-def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
-    """The value with every `${NAME}` in it replaced, and what came in its place in `secrets`."""
-    if isinstance(value, Mapping):
-        return {key: _filled(below, environ, secrets) for key, below in value.items()}
-    if isinstance(value, list):
-        return [_filled(below, environ, secrets) for below in value]
-    if not isinstance(value, str):
-        return value
-
-    def look_up(found: re.Match[str]) -> str:
-        name = found["name"]
-        if not environ.get(name):
-            raise ValidationError(f"The environment does not set {name}, which ${{{name}}} needs.")
-        secrets.append(environ[name])
-        return environ[name]
-
-    return _PLACE_OF_SECRET.sub(look_up, value)
 
 
 def _sentence(messages: Mapping[Any, Any]) -> str:

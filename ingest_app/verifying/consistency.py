@@ -11,7 +11,7 @@ from ingest_app import sqlite
 from ingest_app.clock import Moment
 from ingest_app.models import batches, dispatches
 from ingest_app.queue.columns import TRIGGERED, lease_is_over
-from ingest_app.settings import LONGEST_LEASE_SECONDS
+from ingest_app.source_sections import LONGEST_LEASE_SECONDS
 from ingest_app.verifying.findings import Finding
 
 _OVERDUE_SECONDS = 60.0

@@ -187,6 +187,24 @@ def test_downgrade_and_upgrade_again_make_the_same_schema(queue: Queue) -> None:
     fill(queue)
 
 
+def test_step_down_and_up_again_keeps_the_rows(queue: Queue) -> None:
+    fill(queue)
+    before = queue.everything()
+    alembic(queue.database, command.downgrade, "0001")
+    assert queue.rows("SELECT count(*) FROM dispatches") == [(2,)]
+    alembic(queue.database, command.upgrade, "head")
+    assert queue.everything() == before
+    queue.submit()
+    assert queue.rows("SELECT seq FROM sqlite_sequence WHERE name = 'dispatches'") == [(2,)]
+
+
+def test_older_schema_reads_a_deferral_as_a_release(queue: Queue) -> None:
+    queue.submit()
+    queue.defer(queue.claim())
+    alembic(queue.database, command.downgrade, "0001")
+    assert queue.rows("SELECT outcome FROM dispatches") == [("released",)]
+
+
 def fill(queue: Queue) -> None:
     """A row in every table."""
     queue.submit(range(7))

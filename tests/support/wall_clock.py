@@ -1,4 +1,8 @@
-"""A wall clock for the service that the test sets while it runs; no other clock is touched."""
+"""A wall clock for the service that the test sets while it runs; no other clock is touched.
+
+Not libfaketime 0.9.10: beneath it Python's `time.sleep` fails (clock_nanosleep until an absolute
+time gives EINVAL when the monotonic clock is left alone).
+"""
 
 from __future__ import annotations
 

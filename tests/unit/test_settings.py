@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marshmallow import Schema, fields
 
 from ingest_app.environment import read_environment
 from ingest_app.errors import SettingsError, UnknownSource
 from ingest_app.settings import Settings, SourceSettings, load_settings
 from ingest_app.sources import options_of
+from ingest_app.sources.simulated import SimulatedOptions
 
 
 @pytest.fixture(autouse=True)
@@ -284,3 +286,75 @@ def test_unknown_source_is_an_error_that_names_the_known_ones(tmp_path: Path) ->
     settings = load(tmp_path, "[sources.catalog]\n")
     with pytest.raises(UnknownSource, match="catalog, default"):
         settings.source("nothing")
+
+
+SECTION = '[sources.catalog]\nkind = "noted"\nurl = "https://catalog.example/"\n'
+
+
+class Noted(Schema):
+    """The options of a kind that only notes what it is given."""
+
+    url = fields.String(required=True)
+    headers = fields.Dict()
+    simulated_latency_seconds = fields.Float()
+
+
+def load_noted(instance: Path, toml: str, **environ: str) -> SourceSettings:
+    (instance / "ingest.toml").write_text(toml)
+    kinds = {"simulated": SimulatedOptions, "noted": Noted}
+    settings = load_settings(instance, {}, options_of=kinds.__getitem__, environ=environ)
+    return settings.source("catalog")
+
+
+def test_source_has_the_options_of_its_kind(tmp_path: Path) -> None:
+    source = load_noted(tmp_path, f"interval_seconds = 2\n{SECTION}batch_size = 50\n")
+    assert (source.kind, source.interval_seconds, source.batch_size) == ("noted", 2.0, 50)
+    assert source.options == {"url": "https://catalog.example/"}
+
+
+def test_kind_inherits_what_it_knows_of_the_services_settings(tmp_path: Path) -> None:
+    source = load_noted(tmp_path, f"simulated_latency_seconds = 7\n{SECTION}")
+    assert source.options["simulated_latency_seconds"] == 7.0
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        pytest.param('[sources.catalog]\nkind = "ftp"\n', "sources.catalog.kind: There is no kind"),
+        pytest.param("[sources.catalog]\nkind = 5\n", "sources.catalog.kind: There is no kind '5'"),
+        pytest.param("[sources.catalog]\nurl = 'x'\n", "sources.catalog.url: Unknown field"),
+        pytest.param("[sources.catalog]\nsimulated_latency_seconds = -1\n", "sources.catalog.sim"),
+    ],
+)
+def test_bad_section_is_refused_by_its_name(tmp_path: Path, toml: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        load(tmp_path, toml)
+
+
+def test_all_bad_sections_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"sources\.one\.batch_size.*sources\.two\.kind"):
+        load(tmp_path, '[sources.one]\nbatch_size = 0\n[sources.two]\nkind = "none"\n')
+
+
+def test_secret_comes_from_the_environment_and_is_remembered_as_one(tmp_path: Path) -> None:
+    toml = (
+        f'{SECTION}headers = {{ Authorization = "Bearer ${{TOKEN}}", Accept = ["${{TOKEN}}"] }}\n'
+    )
+    source = load_noted(tmp_path, toml, TOKEN="tell-nobody")
+    assert source.options["headers"] == {
+        "Authorization": "Bearer tell-nobody",
+        "Accept": ["tell-nobody"],
+    }
+    assert set(source.secrets) == {"tell-nobody"}
+    assert "tell-nobody" not in repr(source)
+
+
+@pytest.mark.parametrize("environ", [{}, {"TOKEN": ""}], ids=["not set", "empty"])
+def test_secret_that_is_not_there_stops_the_start(tmp_path: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"sources\.catalog.*does not set TOKEN"):
+        load_noted(tmp_path, f'{SECTION}headers = {{ X = "${{TOKEN}}" }}\n', **environ)
+
+
+def test_what_comes_in_place_of_a_secret_is_not_looked_into_again(tmp_path: Path) -> None:
+    source = load_noted(tmp_path, f'{SECTION}headers = {{ X = "${{A}}" }}\n', A="${B}", B="b")
+    assert source.options["headers"] == {"X": "${B}"}

@@ -1,0 +1,97 @@
+"""A `[sources.NAME]` section of the settings: checked, completed, its secrets filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from ingest_app.errors import SettingsError
+
+DEFAULT_KIND = "simulated"
+LONGEST_LEASE_SECONDS = 86_400.0
+
+OptionsOf = Callable[[str], type[Schema]]
+"""The schema of what a kind of source may set, by the kind's name (SettingsError)."""
+
+_LONGEST_SECONDS = 366 * 86_400.0
+_PLACE_OF_SECRET = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def seconds(minimum: float, maximum: float = _LONGEST_SECONDS) -> fields.Float:
+    """A field for a duration in seconds."""
+    return fields.Float(validate=validate.Range(minimum, maximum))
+
+
+def count(minimum: int, maximum: int) -> fields.Integer:
+    """A field for a number of things."""
+    return fields.Integer(strict=True, validate=validate.Range(minimum, maximum))
+
+
+class SourceSchema(Schema):
+    """What a source of any kind may set; every key is also a setting of the service."""
+
+    class Meta:  # noqa: D106
+        unknown = RAISE
+
+    interval_seconds = seconds(0)
+    batch_size = count(1, 1_000)
+    lease_seconds = seconds(0.5, LONGEST_LEASE_SECONDS)
+    max_in_flight = count(1, 64)
+    max_attempts = count(1, 1_000)
+
+
+class SectionReader:
+    """Makes the values of a source's settings out of its section."""
+
+    def __init__(
+        self, inherited: Mapping[str, Any], options_of: OptionsOf, environ: Mapping[str, str]
+    ) -> None:
+        """`inherited` is what the service sets, `environ` where `${NAME}` is looked up."""
+        self._inherited = inherited
+        self._options_of = options_of
+        self._environ = environ
+
+    def read(self, section: Mapping[str, Any]) -> dict[str, Any]:
+        """The values by their names in `SourceSettings` (marshmallow's ValidationError)."""
+        secrets: list[str] = []
+        given = {"kind": DEFAULT_KIND, **_filled(section, self._environ, secrets)}
+        kind, shared = str(given.pop("kind")), SourceSchema()
+        options = self._options_schema(kind)
+        own = {key: given.pop(key) for key in given.keys() - shared.fields.keys()}
+        return {
+            "kind": kind,
+            **shared.load({**self._of(shared), **given}),
+            "options": options.load({**self._of(options), **own}),
+            "secrets": tuple(secrets),
+        }
+
+    def _options_schema(self, kind: str) -> Schema:
+        try:
+            return self._options_of(kind)(unknown=RAISE)
+        except SettingsError as error:
+            raise ValidationError({"kind": [str(error)]}) from error
+
+    def _of(self, schema: Schema) -> dict[str, Any]:
+        return {key: self._inherited[key] for key in self._inherited.keys() & schema.fields.keys()}
+
+
+def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
+    """The value with every `${NAME}` in it replaced, and what came in its place in `secrets`."""
+    if isinstance(value, Mapping):
+        return {key: _filled(below, environ, secrets) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_filled(below, environ, secrets) for below in value]
+    if not isinstance(value, str):
+        return value
+
+    def look_up(place: re.Match[str]) -> str:
+        name = place["name"]
+        if not environ.get(name):
+            raise ValidationError(f"The environment does not set {name}, which ${{{name}}} needs.")
+        secrets.append(environ[name])
+        return environ[name]
+
+    return _PLACE_OF_SECRET.sub(look_up, value)
