@@ -58,6 +58,10 @@ class UpstreamError(IngestError):
         self.fetched = tuple(fetched)
 
 
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made, or no answer came in time: the next call would fare alike."""
+
+
 class UpstreamBusy(UpstreamError):
     """The upstream asks to be left alone for a while; this is nobody's failure.
 

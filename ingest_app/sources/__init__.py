@@ -9,6 +9,7 @@ from marshmallow import Schema
 from ingest_app.errors import SettingsError
 from ingest_app.settings import SourceSettings
 from ingest_app.sources.base import Source, SourceKind
+from ingest_app.sources.http import HttpSource
 from ingest_app.sources.simulated import SimulatedSource
 
 __all__ = ["Source", "SourceKind", "make_source", "options_of"]
@@ -16,7 +17,7 @@ __all__ = ["Source", "SourceKind", "make_source", "options_of"]
 ENTRY_POINTS = "ingest_app.sources"
 """The group of entry points under which other packages offer their kinds."""
 
-_BUILT_IN: dict[str, type[SourceKind]] = {"simulated": SimulatedSource}
+_BUILT_IN: dict[str, type[SourceKind]] = {"http": HttpSource, "simulated": SimulatedSource}
 
 
 def make_source(settings: SourceSettings) -> Source:

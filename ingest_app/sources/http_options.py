@@ -1,0 +1,134 @@
+"""What a source of kind "http" may set. No message quotes a value, since any may be a secret."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+from urllib3.util.ssl_ import create_urllib3_context
+
+from ingest_app.sources.templates import (
+    ALL,
+    EACH,
+    RequestTemplate,
+    TemplateError,
+    Text,
+    has_dot_segment,
+    placeholders_of_body,
+)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_OUR_HEADERS = frozenset({"connection", "content-length", "transfer-encoding"})
+_PLACEHOLDER = re.compile(r"\{ids?\}")
+
+
+def _check_url(value: str) -> None:
+    if any(c.isspace() or not c.isprintable() for c in value):
+        raise ValidationError("It has a space, a line break or another control character.")
+    try:
+        parts = urlsplit(value)
+        is_complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        raise ValidationError("It does not begin with http:// or https:// and a host.")
+    _check_parts(value, parts.netloc)
+
+
+def _check_parts(url: str, host: str) -> None:
+    if "{" in host or "}" in host:
+        raise ValidationError("IDs may stand in its path and query, not in its host.")
+    if "#" in url:
+        raise ValidationError("The part after # is never sent; write %23 for the character.")
+    if has_dot_segment(url):
+        raise ValidationError("Its path has a part . or .. in it.")
+    _check_text(url)
+
+
+def _check_text(value: str) -> None:
+    try:
+        Text(value)
+    except TemplateError as error:
+        raise ValidationError(str(error)) from None
+
+
+def _check_query(value: Mapping[str, Any]) -> None:
+    try:
+        RequestTemplate("", value, None, ",")
+    except TemplateError as error:
+        raise ValidationError(str(error)) from None
+
+
+def _check_body(value: Any) -> None:
+    try:
+        placeholders_of_body(value)
+    except TemplateError as error:
+        raise ValidationError(str(error)) from None
+
+
+def _check_header_name(name: str) -> None:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValidationError("This is not the name of a header.")
+    if name.lower() in _OUR_HEADERS:
+        raise ValidationError("This header follows from the request and cannot be set.")
+
+
+def _check_header_value(value: str) -> None:
+    if value != value.strip() or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+        raise ValidationError("It has a line break or another control character, or outer spaces.")
+    if any(ord(c) > 255 for c in value):
+        raise ValidationError("It has characters that a header cannot have.")
+    if _PLACEHOLDER.search(value):
+        raise ValidationError("IDs may stand in url, query and body, not in headers.")
+
+
+def _check_ca_file(path: str) -> None:
+    try:
+        create_urllib3_context().load_verify_locations(path)
+    except (OSError, ssl.SSLError, ValueError):
+        raise ValidationError("There are no certificates in PEM form to be read there.") from None
+
+
+class HttpOptions(Schema):
+    """The request, where its answer holds the items, and limits."""
+
+    url = fields.String(required=True, validate=_check_url)
+    method = fields.String(validate=validate.OneOf(["GET", "POST"]))
+    query = fields.Dict(fields.String(), fields.Raw(), load_default=dict, validate=_check_query)
+    headers = fields.Dict(
+        fields.String(validate=_check_header_name),
+        fields.String(validate=_check_header_value),
+        load_default=dict,
+    )
+    body = fields.Raw(validate=_check_body)
+    separator = fields.String(load_default=",", validate=validate.Length(1, 16))
+    items = fields.String(load_default="")
+    id_field = fields.String(load_default="id", validate=validate.Length(1))
+    timeout_seconds = fields.Float(load_default=30.0, validate=validate.Range(0.1, 3_600))
+    verify_tls = fields.Boolean(load_default=True)
+    ca_file = fields.String(load_default=None, validate=_check_ca_file)
+    max_answer_bytes = fields.Integer(
+        strict=True, load_default=10 * 1024**2, validate=validate.Range(1, 1024**3)
+    )
+
+    @validates_schema
+    def _check_together(self, data: dict[str, Any], **_: Any) -> None:
+        template = RequestTemplate(data["url"], data["query"], data.get("body"), data["separator"])
+        if len(template.placeholders) != 1:
+            raise ValidationError(
+                f"IDs are to be asked for with either {EACH} or {ALL}, in url, query or body.",
+                "url",
+            )
+        if "body" in data and data.get("method") == "GET":
+            raise ValidationError("Only a POST has a body.", "body")
+        if data["ca_file"] and not data["verify_tls"]:
+            raise ValidationError("It is of no use without verify_tls.", "ca_file")
+
+    @post_load
+    def _complete(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        method = "POST" if "body" in data else "GET"
+        return {"method": method, "body": None, **data}
