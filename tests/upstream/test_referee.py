@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.datasette import serving_table
 from tests.support.killing import kill_service, kill_worker
-from tests.support.ledger import Ledger, pid_of
+from tests.support.ledger import Dispatch, Ledger, pid_of
 from tests.support.outcomes import attempts, fetched, figures, outcomes, records
 from tests.support.promises import verified
 from tests.support.referee import Referee, RefereedCall, refereed
@@ -148,7 +148,7 @@ def write_batch_source(folder: Path, referee: Referee) -> None:
     )
 
 
-def in_flight(service: Service) -> Sequence[object]:
+def in_flight(service: Service) -> Sequence[Dispatch]:
     """The dispatches under way; waits until there is one."""
     return until(lambda: service.ledger().in_flight(), "a call is under way")
 
@@ -165,9 +165,10 @@ def check_all_fetched(database: Path, ids: Sequence[str]) -> None:
     assert len(records(database)) == len(ids)
 
 
-def unrecorded(calls: Sequence[tuple[str, ...]], ledger: Ledger) -> list[tuple[object, ...]]:
+def unrecorded(calls: Sequence[tuple[object, ...]], ledger: Ledger) -> list[tuple[object, ...]]:
     """Calls that arrived and have no dispatch in the ledger."""
-    return list((Counter(calls) - Counter(map(tuple, ledger.ids_in_order()))).elements())
+    dispatched = Counter(tuple(ids) for ids in ledger.ids_in_order())
+    return list((Counter(calls) - dispatched).elements())
 
 
 def pace(calls: Sequence[RefereedCall]) -> dict[str, float]:
