@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.service import instance_path
 
+Tell = Callable[..., None]
+
 
 def write_source(folder: Path, **settings: object) -> None:
     """Let the source `default` of the service that is started in `folder` be of kind "http"."""
@@ -28,7 +30,7 @@ def _toml(value: object) -> str:
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+def tell(record_property: Callable[[str, object], None]) -> Tell:
     """Keep figures with the test's result; `-rP` shows them."""
 
     def keep(**figures: object) -> None:

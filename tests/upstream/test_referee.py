@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.support.service import Service, gunicorn, running, until
 from tests.support.switching_off import without
 from tests.support.table import KEY, TABLE, languages, write_table
 
-from .conftest import write_source
+from .conftest import Tell, write_source
 
 pytestmark = pytest.mark.upstream
 
@@ -34,7 +34,6 @@ PATH = f"/world/{TABLE}"
 ROWS = {"_shape": "objects", "_nocount": 1, "_nofacet": 1}
 BATCH_COUNT = 45
 UNKNOWN = "no-language"
-Tell = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
