@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -46,14 +47,12 @@ def _check_parts(url: str, host: str) -> None:
         raise ValidationError("The part after # is never sent; write %23 for the character.")
     if has_dot_segment(url):
         raise ValidationError("Its path has a part . or .. in it.")
-    _check_text(url)
-
-
-def _check_text(value: str) -> None:
     try:
-        Text(value)
+        requests.Request("GET", Text(url).fill("1")).prepare()
     except TemplateError as error:
         raise ValidationError(str(error)) from None
+    except (requests.RequestException, ValueError):
+        raise ValidationError("Its host is none that can exist.") from None
 
 
 def _check_query(value: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ class TemplateError(ValueError):
     """A template cannot be filled in; the message does not quote it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Filled:
     """One request; body is None when it has none."""
 

@@ -7,16 +7,21 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any
 
 import requests
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
-from urllib3.exceptions import DecodeError, HTTPError, InsecureRequestWarning, ProxyError
-from urllib3.exceptions import IncompleteRead as ShortRead
+from urllib3.exceptions import (
+    DecodeError,
+    HTTPError,
+    InsecureRequestWarning,
+    InvalidHeader,
+    ProxyError,
+)
 from urllib3.util.ssl_ import create_urllib3_context
 
 from ingest_app.errors import SettingsError
@@ -131,7 +136,7 @@ def _proxies(url: str) -> dict[str, str]:
 
 def _explained(error: Exception) -> Exception:
     causes = list(_causes(error))
-    if any(isinstance(cause, ShortRead) for cause in causes):
+    if any(isinstance(cause, IncompleteRead) for cause in causes):
         return UnusableAnswer("the answer is shorter than promised")
     if any(isinstance(cause, DecodeError) for cause in causes):
         return UnusableAnswer("the answer cannot be decompressed")
@@ -146,15 +151,28 @@ def _reason(error: BaseException) -> str:
 
 
 def _known_reason(error: BaseException) -> str | None:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate was not accepted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason})"
-    if isinstance(error, socket.gaierror):
-        return "the name of the host cannot be resolved"
-    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
-        return os.strerror(error.errno).lower()
+    for kind, words in _REASONS.items():
+        if isinstance(error, kind):
+            return words(error)
     return None
+
+
+def _system_reason(error: OSError) -> str | None:
+    # ssl and socket have numbers of their own, which os.strerror does not know.
+    return os.strerror(error.errno or 0).lower() if error.errno in errno.errorcode else None
+
+
+_REASONS: Mapping[type[BaseException], Callable[[Any], str | None]] = {
+    ssl.SSLCertVerificationError: lambda e: (
+        f"the certificate was not accepted ({e.verify_message})"
+    ),
+    ssl.SSLError: lambda e: f"TLS failed ({e.reason})",
+    socket.gaierror: lambda _: "the name of the host cannot be resolved",
+    RemoteDisconnected: lambda _: "the connection was closed without an answer",
+    HTTPException: lambda _: "the answer is not HTTP",
+    InvalidHeader: lambda _: "the answer is not HTTP",
+    OSError: _system_reason,
+}
 
 
 def _vague_reason(causes: Sequence[BaseException]) -> str:

@@ -94,11 +94,11 @@ def hangs_up(_call: Call) -> Answer:
 
 
 def echoing(status: int) -> Behaviour:
-    """The request itself, in the body and in the reason."""
+    """What it was sent, in its own words."""
 
     def answer(call: Call) -> Answer:
-        told = {"error": f"refused: {call.target}", "headers": dict(call.headers)}
-        return Answer(status, json.dumps(told).encode())
+        told = f"refused: {call.headers.get('Authorization')} {call.target}"
+        return Answer(status, json.dumps({"error": told}).encode())
 
     return answer
 

@@ -91,6 +91,16 @@ def test_secrets_reach_the_upstream_and_stand_nowhere_else(
     assert found_in({"errors": errors.encode()}) == []
 
 
+def test_secrets_are_covered_where_the_upstream_echoes_them(
+    tmp_path: Path, upstream: Upstream, command: list[str]
+) -> None:
+    upstream.behaviour = echoing(401)
+    with running(tmp_path, command) as service:
+        service.ingest([1, 2, 3])
+        service.wait_until_all_ended()
+    assert "refused: Bearer *** /items?ids=1,2,3&key=***" in str(records(service.database)[0].error)
+
+
 def test_secrets_stand_in_no_message_about_a_source_that_cannot_be_set_up(
     tmp_path: Path, command: list[str]
 ) -> None:
