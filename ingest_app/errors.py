@@ -31,6 +31,27 @@ class UnknownSource(IngestError):
         self.known = tuple(known)
 
 
+class NoSuchSource(IngestError):
+    """Neither the settings nor the database know a source of this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"There is no such source; the known ones are: {', '.join(known)}.")
+        self.name = name
+        self.known = tuple(known)
+
+
+class IdempotencyKeyReused(IngestError):
+    """The key came with another submission before; this one was not stored."""
+
+    def __init__(self, key: str, ingestion_id: str) -> None:
+        super().__init__(
+            "This Idempotency-Key was sent with another submission before; send a new key, or the"
+            " submission it belongs to."
+        )
+        self.key = key
+        self.ingestion_id = ingestion_id
+
+
 class StaleClaim(IngestError):
     """The batch was given to another worker, so this one may not settle it."""
 

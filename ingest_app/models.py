@@ -314,5 +314,11 @@ records = cast(Table, Record.__table__)
 # A view made by the migrations; it is not in the metadata, so that no migration tries to make it
 # a table.
 ingestion_status = table(
-    "ingestion_status", column("id", Text), column("status", Text), column("batch_count", Integer)
+    "ingestion_status",
+    column("id", Text),
+    column("status", Text),
+    column("batch_count", Integer),
+    *(column(f"{status}_count", Integer) for status in BatchStatus),
+    column("first_triggered_at", UTCDateTime()),
+    column("last_completed_at", UTCDateTime()),
 )

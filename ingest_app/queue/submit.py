@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, insert, literal, select
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
+from ingest_app.errors import IdempotencyKeyReused
 from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus, Priority, batches, ingestions
 from ingest_app.settings import SourceSettings
@@ -32,28 +34,65 @@ def submit_ingestion(
     priority: Priority,
     source: SourceSettings,
     clock: Clock,
+    idempotency_key: str | None = None,
 ) -> str:
     """Store an ingestion with all its batches and return its id; when this returns, it is on disk.
 
-    Raises DatabaseError, and then nothing is stored.
+    idempotency_key: names the submission; when it comes again, the id of the first is returned and
+        nothing is stored. Raises IdempotencyKeyReused when it came with another submission, and
+        DatabaseError; then nothing is stored.
     """
-    ingestion_id = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
     size = source.batch_size
     chunks = [ids[start : start + size] for start in range(0, len(ids), size)]
+    ingestion: dict[str, object] = {
+        "id": base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
+        "source": source.name,
+        "priority": priority.value,
+        "priority_rank": priority.rank,
+        "id_count": len(ids),
+        "batch_count": len(chunks),
+        "idempotency_key": idempotency_key,
+        "request_digest": idempotency_key and _digest(ids, priority, source.name),
+    }
+    ingestion_id = _store(database, ingestion, chunks, clock)
+    if ingestion_id == ingestion["id"]:
+        work_arrived.send(database, source=source.name)
+    return ingestion_id
+
+
+def _digest(ids: Sequence[ItemId], priority: Priority, source_name: str) -> str:
+    # Of what was asked for alone: how it is cut into batches is a setting, which may change.
+    asked = json.dumps([ids, priority.value, source_name], separators=(",", ":"))
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def _store(
+    database: Database,
+    ingestion: dict[str, object],
+    chunks: Sequence[Sequence[ItemId]],
+    clock: Clock,
+) -> str:
+    # The key is looked up under the write lock: of two requests at once the second finds the first.
     with database.write() as connection:
-        ingestion = {
-            "id": ingestion_id,
-            "source": source.name,
-            "priority": priority.value,
-            "priority_rank": priority.rank,
-            "created_at": clock.read().at,
-            "id_count": len(ids),
-            "batch_count": len(chunks),
-        }
+        stored_id = _stored_before(connection, ingestion)
+        if stored_id is not None:
+            return stored_id
+        ingestion["created_at"] = clock.read().at
         connection.execute(insert(ingestions), ingestion)
         _insert_batches(connection, ingestion, chunks)
-    work_arrived.send(database, source=source.name)
-    return ingestion_id
+        return str(ingestion["id"])
+
+
+def _stored_before(connection: Connection, ingestion: Mapping[str, object]) -> str | None:
+    key = ingestion["idempotency_key"]
+    if key is None:
+        return None
+    columns = ingestions.c
+    query = select(columns.id, columns.request_digest).where(columns.idempotency_key == key)
+    stored = connection.execute(query).first()
+    if stored is not None and stored.request_digest != ingestion["request_digest"]:
+        raise IdempotencyKeyReused(str(key), stored.id)
+    return None if stored is None else str(stored.id)
 
 
 def _insert_batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 import socket
@@ -109,17 +110,25 @@ class Wire:
 
 
 def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    if options["verify_tls"] and not options["ca_file"]:
+        return _usual_tls_context()
     context = create_urllib3_context()
     if options["ca_file"]:
         context.load_verify_locations(options["ca_file"])
-    elif options["verify_tls"]:
-        context.load_default_certs()
-        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         # One of them a call; the log has said it once.
         urllib3.disable_warnings(InsecureRequestWarning)
+    return context
+
+
+@functools.cache
+def _usual_tls_context() -> ssl.SSLContext:
+    # Certificates of a company are in the system's store; in containers there often is none.
+    context = create_urllib3_context()
+    context.load_default_certs()
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context
 
 

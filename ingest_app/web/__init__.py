@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import cast
 
 from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
 
 from ingest_app.runtime import runtime_of
-from ingest_app.web import docs, health, status, submission
+from ingest_app.web import docs, health, ingestions, records, sources, status, submission
 from ingest_app.web.api import Api
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
@@ -22,6 +24,8 @@ def register_web(app: Flask) -> None:
     """Add the routes, the error answers and the OpenAPI document; the runtime must be attached."""
     # werkzeug cuts a chunked body at this length without a word; one byte more shows that it did.
     app.config["MAX_CONTENT_LENGTH"] = runtime_of(app).settings.max_body_bytes + 1
+    # Answers are read by people too: keys stand in the order in which the schemas name them.
+    cast(DefaultJSONProvider, app.json).sort_keys = False
     app.after_request(_forbid_sniffing)
     register_problems(app)
     # The document names settings, which are the application's.
@@ -42,8 +46,8 @@ def _register_api(app: Flask) -> None:
         },
     )
     api.ma_plugin.converter.add_attribute_function(document_settings)
-    for blueprint in (submission.blueprint, status.blueprint, health.blueprint):
-        api.register_blueprint(blueprint)
+    for module in (submission, status, ingestions, records, sources, health):
+        api.register_blueprint(module.blueprint)
 
 
 def _forbid_sniffing(response: Response) -> Response:

@@ -28,6 +28,11 @@ _EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
         "There is no ingestion with this id.",
         {},
     ),
+    HTTPStatus.NOT_ACCEPTABLE: (
+        "/ingestions/aaaaaaaaaaaaaaaaaaaaaaaa/records",
+        "Accept application/json, application/x-ndjson or text/csv.",
+        {},
+    ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
         "/ingest",
         "The body is larger than 33554432 bytes.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import NoReturn
 
 from flask import Request
@@ -19,6 +20,10 @@ from werkzeug.exceptions import (
 from ingest_app.runtime import current_runtime
 from ingest_app.web.problems import InvalidInput
 
+# A comma outside quotes: two headers, which servers join.
+IDEMPOTENCY_KEY_PATTERN = r'"((?:[!#-\[\]-~]|\\["\\]){1,255})"|([!#-+\--\[\]-~]{1,255})'
+_IDEMPOTENCY_KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+_ESCAPED = re.compile(r'\\(["\\])')
 _SEPARATORS_AN_ID = 4
 _SEPARATORS_BESIDE = 100_000
 
@@ -30,11 +35,16 @@ class StrictParser(FlaskParser):
     that is not allowed).
     """
 
-    def load_json(self, req: Request, schema: Schema) -> dict[str, object]:  # noqa: ARG002
-        """Read the body of a request as one JSON object."""
-        if not is_json(req.mimetype):
-            raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
-        value = parse_json(_bounded_body(req))
+    def load_json(self, req: Request, schema: Schema) -> dict[str, object]:
+        """Read the body of a request as one JSON object; none is as good where none is needed."""
+        is_needed = any(field.required for field in schema.fields.values())
+        if is_needed:
+            _check_is_json(req)
+        body = _bounded_body(req)
+        if not is_needed and not body:
+            return {}
+        _check_is_json(req)
+        value = parse_json(body)
         if not isinstance(value, dict):
             raise InvalidInput({"body": ["Send a JSON object."]})
         return value
@@ -44,6 +54,28 @@ class StrictParser(FlaskParser):
         assert isinstance(error.messages, dict)
         (errors,) = error.messages.values()
         raise InvalidInput(errors) from error
+
+
+def parse_idempotency_key(header: str | None) -> str | None:
+    """The key in an Idempotency-Key header; BadRequest when it is not of the form.
+
+    A string as in RFC 8941, 3.3.3, or, as many clients send it, the bare key
+    (draft-ietf-httpapi-idempotency-key-header-07, 2.1).
+    """
+    if header is None:
+        return None
+    found = _IDEMPOTENCY_KEY.fullmatch(header)
+    if found is None:
+        raise BadRequest(
+            'Idempotency-Key is not of the form "…": send 1 to 255 visible ASCII characters between'
+            ' quotes, with \\ before " and \\.'
+        )
+    return found[2] or _ESCAPED.sub(r"\1", found[1])
+
+
+def _check_is_json(req: Request) -> None:
+    if not is_json(req.mimetype):
+        raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
 
 
 def _bounded_body(req: Request) -> bytes:

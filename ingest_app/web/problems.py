@@ -18,7 +18,9 @@ from ingest_app.errors import (
     DatabaseBusy,
     DatabaseError,
     DatabaseFull,
+    IdempotencyKeyReused,
     IngestError,
+    NoSuchSource,
     UnknownIngestion,
     UnknownSource,
 )
@@ -33,9 +35,17 @@ _LONGEST_NAME = 60
 STATUS_OF: Mapping[type[IngestError], HTTPStatus] = {
     UnknownIngestion: HTTPStatus.NOT_FOUND,
     UnknownSource: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoSuchSource: HTTPStatus.NOT_FOUND,
+    IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 """What our own errors are over HTTP; a subclass is what its nearest base is."""
+
+_FIELD_OF: Mapping[type[IngestError], str] = {
+    UnknownSource: "source",
+    IdempotencyKeyReused: "Idempotency-Key",
+}
+"""Which part of a request an error of ours is about, for the `errors` of its problem."""
 
 _HTTP_DETAIL = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address; /docs lists what there is.",
@@ -89,7 +99,8 @@ def answer_ingest_error(error: IngestError) -> Response:
     """Turn one of our own errors into its problem."""
     if isinstance(error, DatabaseError):
         return _answer_database_error(error)
-    errors = {"source": [str(error)]} if isinstance(error, UnknownSource) else {}
+    field = _FIELD_OF.get(type(error))
+    errors = {field: [str(error)]} if field else {}
     return _answer(_nearest(STATUS_OF, error), str(error), errors)
 
 

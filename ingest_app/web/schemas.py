@@ -25,7 +25,7 @@ _ALLOWED = (
     f"an ID is an integer from {INTEGER_LEAST} to {INTEGER_MOST}, or a string of 1 to"
     f" {STRING_LONGEST} characters without NUL or lone surrogates."
 )
-_ID_SCHEMA = {
+ID_SCHEMA = {
     "oneOf": [
         {
             "type": "integer",
@@ -79,7 +79,7 @@ class SubmissionSchema(Schema):
         metadata={
             "type": "array",
             "description": "Order and duplicates are kept. A number like 9.0 is the integer 9.",
-            "items": _ID_SCHEMA,
+            "items": ID_SCHEMA,
             "minItems": 1,
         },
     )
@@ -119,7 +119,7 @@ class BatchSchema(Schema):
     """A batch as it is documented."""
 
     batch_id = fields.String(required=True)
-    ids = fields.List(fields.Raw(metadata=_ID_SCHEMA), required=True)
+    ids = fields.List(fields.Raw(metadata=ID_SCHEMA), required=True)
     status = fields.Enum(BatchStatus, by_value=True, required=True)
 
 

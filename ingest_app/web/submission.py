@@ -5,13 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 
 from ingest_app.items import ItemId
 from ingest_app.models import Priority
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.runtime import current_runtime
 from ingest_app.web.api import Blueprint, answers
+from ingest_app.web.parsing import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from ingest_app.web.schemas import AcknowledgementSchema, SubmissionSchema
 
 blueprint = Blueprint("submission", __name__, description="Hand over IDs.")
@@ -31,9 +32,21 @@ _LOCATION = {
     "required": True,
     "schema": {"type": "string", "format": "uri-reference"},
 }
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": (
+        "A name of your own for this submission, so that it can be sent again when the answer was"
+        " lost: the same key with the same IDs, priority and source answers with the first"
+        " ingestion, for as long as that is stored; with others it is 422. A string between quotes,"
+        " with a backslash before a quote or a backslash in it; bare, a key has neither, nor a"
+        " comma."
+    ),
+    "schema": {"type": "string", "pattern": f"^(?:{IDEMPOTENCY_KEY_PATTERN})$"},
+}
 
 
-@blueprint.post("/ingest")
+@blueprint.post("/ingest", parameters=[_IDEMPOTENCY_KEY])
 @blueprint.arguments(SubmissionSchema(), examples=_EXAMPLES)
 @blueprint.response(
     200,
@@ -58,12 +71,13 @@ def ingest(submission: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
 
     They are fetched batch by batch at the pace of their source, lower priorities after higher ones.
     """
-    ingestion_id = _submit(**submission)
+    key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
+    ingestion_id = _submit(**submission, key=key)
     location = url_for("status.status", ingestion_id=ingestion_id)
     return {"ingestion_id": ingestion_id}, {"Location": location}
 
 
-def _submit(*, ids: list[ItemId], priority: Priority, source: str) -> str:
+def _submit(*, ids: list[ItemId], priority: Priority, source: str, key: str | None) -> str:
     runtime = current_runtime()
     return submit_ingestion(
         runtime.database,
@@ -71,4 +85,5 @@ def _submit(*, ids: list[ItemId], priority: Priority, source: str) -> str:
         priority=priority,
         source=runtime.settings.source(source),
         clock=runtime.clock,
+        idempotency_key=key,
     )

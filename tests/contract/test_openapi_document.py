@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ COMMAND = gunicorn(
 )
 # A small limit, so that requests reach it and exceed it.
 SETTINGS = {"interval_seconds": 0.05, "simulated_latency_seconds": 0, "max_ids": 20}
+ROOT = str(Path(__file__).resolve().parents[2])
 PHASES = ("Examples", "Coverage", "Fuzzing", "Stateful")
 LONGEST_RUN_SECONDS = 900
 
@@ -49,6 +51,7 @@ def test_service_keeps_to_its_document_under_all_checks(service: Service, tmp_pa
             "--no-color",
         ],
         cwd=tmp_path,  # it writes files there
+        env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.support.unique_keys", "PYTHONPATH": ROOT},
         capture_output=True,
         text=True,
         timeout=LONGEST_RUN_SECONDS,

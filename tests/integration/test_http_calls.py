@@ -86,10 +86,12 @@ def test_call_by_way_of_a_proxy_leaves_when_the_proxy_is_connected(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with forwarding() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//me:word@"))
         http_source(upstream.url + ONE).fetch([1], Leave(proxy))
     assert proxy.events == ["connected", "start", "request"]
-    assert [request.target for request in proxy.seen] == [f"{upstream.url}/items/1"]
+    (request,) = proxy.seen
+    assert request.target == f"{upstream.url}/items/1"
+    assert request.headers["proxy-authorization"].startswith("Basic ")
 
 
 def test_call_through_a_tunnel_leaves_when_the_handshake_is_done(
@@ -97,9 +99,11 @@ def test_call_through_a_tunnel_leaves_when_the_handshake_is_done(
 ) -> None:
     with forwarding() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        source = http_source(tls_upstream.url + ONE, ca_file=ca_file)
+        headers = {"Authorization": "Bearer a"}
+        source = http_source(tls_upstream.url + ONE, ca_file=ca_file, headers=headers)
         source.fetch([1], Leave(tls_upstream))
-        assert [request.method for request in proxy.seen] == ["CONNECT"]
+        (request,) = proxy.seen
+        assert (request.method, "authorization" in request.headers) == ("CONNECT", False)
         source.fetch([2], at_once)
         assert len(proxy.seen) == 1
         tls_upstream.hang_up()
@@ -195,6 +199,20 @@ def test_connection_that_was_idle_for_long_is_not_used_again(
     source.fetch([1], at_once)
     source.fetch([2], at_once)
     assert connection_count(upstream) == 2
+
+
+def say_yes_and_vanish(exchange: Exchange) -> None:
+    say_yes(exchange)
+    exchange.close_connection = True
+
+
+def test_connection_that_the_upstream_closed_meanwhile_costs_no_call() -> None:
+    with serving(say_yes_and_vanish) as upstream:
+        source = http_source(upstream.url + ONE)
+        source.fetch([1], at_once)
+        assert upstream.disconnected.wait(TIMEOUT_SECONDS)
+        source.fetch([2], at_once)
+        assert (len(upstream.seen), connection_count(upstream)) == (2, 2)
 
 
 def say_yes_and_close(exchange: Exchange) -> None:

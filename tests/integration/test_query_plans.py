@@ -10,8 +10,13 @@ import pytest
 from sqlalchemy import event
 
 from ingest_app.database import Database
-from ingest_app.models import Priority
+from ingest_app.models import Priority, RecordOutcome
+from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.listing import Place, Wanted, list_ingestions
+from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
+from ingest_app.queue.source_states import read_sources
+from tests.support.clocks import START
 from tests.support.queues import Queue
 
 SLOW = ("SCAN batches", "SCAN dispatches", "SCAN ingestions", "TEMP B-TREE", "AUTOMATIC")
@@ -113,3 +118,79 @@ def test_without_the_index_the_slow_look_up_is_seen(busy: Queue, index: str) -> 
     with plans(busy.database) as found:
         busy.claim()
     assert slow(found) != []
+
+
+INGESTION = "SELECT id FROM ingestions ORDER BY id LIMIT 1"
+OF_THE_INGESTION = "sqlite_autoindex_batches_1 (ingestion_id=?"
+
+
+def test_cancel_looks_the_batches_of_its_ingestion_up(busy: Queue) -> None:
+    ((ingestion_id,),) = busy.rows(INGESTION)
+    with plans(busy.database) as found:
+        cancel_ingestion(busy.database, ingestion_id, clock=busy.clock)
+    assert slow(found) == []
+    assert any(OF_THE_INGESTION in plan for plan in found)
+
+
+def test_cancel_looks_at_what_is_in_flight_only(busy: Queue) -> None:
+    ((ingestion_id,),) = busy.rows(INGESTION)
+    cancel_ingestion(busy.database, ingestion_id, clock=busy.clock)
+    busy.change("UPDATE ingestions SET cancelled_at = NULL")
+    with plans(busy.database) as found:
+        cancel_ingestion(busy.database, ingestion_id, clock=busy.clock)
+    assert any("ix_batches_for_recovery (source=?" in plan for plan in found)
+
+
+@pytest.mark.parametrize("all_ids", [False, True])
+def test_retry_looks_the_batches_of_its_ingestion_up(busy: Queue, all_ids: bool) -> None:
+    ((ingestion_id,),) = busy.rows(INGESTION)
+    busy.change("UPDATE batches SET status = 'failed' WHERE id % 2")
+    with plans(busy.database) as found:
+        retry_ingestion(busy.database, ingestion_id, all_ids=all_ids)
+    assert [plan for plan in found if "SCAN" in plan or "AUTOMATIC" in plan] == []
+    assert all(OF_THE_INGESTION in plan for plan in found if "batches" in plan)
+    assert any("SEARCH records USING PRIMARY KEY (batch_id=?" in plan for plan in found)
+
+
+def test_key_is_looked_up(busy: Queue) -> None:
+    with plans(busy.database) as found:
+        busy.submit(key="key")
+    assert any("ix_ingestions_by_idempotency_key" in plan for plan in found)
+
+
+@pytest.mark.parametrize("after", [None, Place(START.at, "m")])
+def test_list_goes_along_the_index_by_age(busy: Queue, after: Place | None) -> None:
+    with plans(busy.database) as found:
+        list_ingestions(busy.database, Wanted(), limit=50, after=after)
+    assert "TEMP B-TREE" not in found[0]
+    assert "USING INDEX ix_ingestions_by_age" in found[0]
+
+
+def test_state_of_a_listed_ingestion_is_looked_up(busy: Queue) -> None:
+    with plans(busy.database) as found:
+        list_ingestions(busy.database, Wanted(), limit=50)
+    assert len(found) == 1 + len(Priority)
+    assert all(OF_THE_INGESTION in plan for plan in found[1:])
+
+
+@pytest.mark.parametrize("outcome", [None, RecordOutcome.ERROR])
+def test_records_are_read_in_order_without_sorting(
+    busy: Queue, outcome: RecordOutcome | None
+) -> None:
+    ((ingestion_id,),) = busy.rows("SELECT ingestion_id FROM batches WHERE status = 'completed'")[
+        :1
+    ]
+    with plans(busy.database) as found:
+        assert list(find_records(busy.database, ingestion_id).read())
+        list(find_records(busy.database, ingestion_id).read(outcome=outcome))
+    reads = [plan for plan in found if "records" in plan]
+    assert reads
+    assert [plan for plan in reads if slow([plan]) or "SCAN records" in plan] == []
+
+
+def test_what_waits_is_counted_along_the_index(busy: Queue) -> None:
+    with plans(busy.database) as found:
+        read_sources(busy.database, {"default": busy.source}, clock=busy.clock)
+    assert "SEARCH batches USING INDEX ix_batches_for_claim (source=?)" in found
+    # Sorting the few that wait again is no harm.
+    assert [plan for plan in slow(found) if "ix_batches_for_retry" not in plan] == []

@@ -62,9 +62,20 @@ class Queue:
         """The same queue, its source set up differently."""
         return replace(self, source=replace(self.source, **settings))
 
-    def submit(self, ids: Sequence[ItemId] = (1,), priority: Priority = Priority.MEDIUM) -> str:
+    def submit(
+        self,
+        ids: Sequence[ItemId] = (1,),
+        priority: Priority = Priority.MEDIUM,
+        *,
+        key: str | None = None,
+    ) -> str:
         return submit_ingestion(
-            self.database, ids=list(ids), priority=priority, source=self.source, clock=self.clock
+            self.database,
+            ids=list(ids),
+            priority=priority,
+            source=self.source,
+            clock=self.clock,
+            idempotency_key=key,
         )
 
     def ask(self, *, worker: str = "worker", clock: Clock | None = None) -> Claim | Refusal:

@@ -40,10 +40,6 @@ class Exchange(BaseHTTPRequestHandler):
         self.server.connected.set()
         super().setup()
 
-    def finish(self) -> None:
-        super().finish()
-        self.server.disconnected.set()
-
     def respond(self) -> None:
         """Note the request and let the test answer it."""
         self.note()
@@ -135,6 +131,10 @@ class Upstream(ThreadingHTTPServer):
             )
         self._sockets.append(connection)
         return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.disconnected.set()
 
     def handle_error(self, *_args: object) -> None:
         """A connection that breaks is what many tests want."""

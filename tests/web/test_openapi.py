@@ -29,9 +29,22 @@ def test_document_lists_the_routes(document: dict[str, Any]) -> None:
     assert {
         ("post", "/ingest"),
         ("get", "/status/{ingestion_id}"),
+        ("get", "/ingestions"),
+        ("get", "/ingestions/{ingestion_id}"),
+        ("get", "/ingestions/{ingestion_id}/records"),
+        ("post", "/ingestions/{ingestion_id}/cancel"),
+        ("post", "/ingestions/{ingestion_id}/retry"),
+        ("get", "/sources"),
+        ("post", "/sources/{name}/pause"),
+        ("post", "/sources/{name}/resume"),
         ("get", "/healthz"),
         ("get", "/readyz"),
     } <= routes
+
+
+def test_records_are_documented_in_every_form(document: dict[str, Any]) -> None:
+    answer = document["paths"]["/ingestions/{ingestion_id}/records"]["get"]["responses"]["200"]
+    assert set(answer["content"]) == {"application/json", "application/x-ndjson", "text/csv"}
 
 
 def test_every_error_is_documented_as_a_problem_with_an_example(document: dict[str, Any]) -> None:
