@@ -1,16 +1,46 @@
-"""A source of kind "http" for the service under test, and the figures of a run."""
+"""A service that asks a faulty upstream, its settings, and the figures of a run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.service import instance_path
+from tests.support.answers import row_of
+from tests.support.outcomes import fetched, records
+from tests.support.promises import verified
+from tests.support.service import Service, gunicorn, instance_path, running
+from tests.support.upstream import Upstream, faulty_upstream
 
 Tell = Callable[..., None]
+
+TWO_WORKERS = gunicorn("--workers", "2", "--preload")
+INTERVAL_SECONDS = 0.2
+TIMEOUT_SECONDS = 0.5
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with faulty_upstream() as upstream:
+        yield upstream
+
+
+@contextmanager
+def ingesting(
+    folder: Path, upstream: Upstream, path: str = "/items?ids={ids}", **settings: object
+) -> Iterator[Service]:
+    """A service of two workers that asks this upstream, and in the end has kept its promises.
+
+    path: what the upstream's address is followed by.
+    """
+    common = {"interval_seconds": INTERVAL_SECONDS, "timeout_seconds": TIMEOUT_SECONDS}
+    write_source(folder, url=upstream.url + path, items="rows", **{**common, **settings})
+    with running(folder, TWO_WORKERS) as service:
+        yield service
+        verified(service.database)
 
 
 def write_source(folder: Path, **settings: object) -> None:
@@ -39,3 +69,9 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
         print("  ".join(f"{name.replace('_', ' ')}: {figure}" for name, figure in figures.items()))
 
     return keep
+
+
+def check_all_fetched(database: Path, ids: Sequence[int]) -> None:
+    """Every ID once, in the order of the request, with what the upstream knows of it."""
+    assert fetched(database) == [(item, row_of(item)) for item in ids]
+    assert len(records(database)) == len(ids)

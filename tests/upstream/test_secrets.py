@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -13,7 +12,7 @@ import pytest
 from tests.support.answers import Behaviour, at_first, echoing, hangs_up, knows_all, says
 from tests.support.outcomes import records
 from tests.support.service import Service, gunicorn, instance_path, run_to_end, running
-from tests.support.upstream import Upstream, faulty_upstream
+from tests.support.upstream import Upstream
 
 from .conftest import write_source
 
@@ -34,12 +33,6 @@ FORMS = [
     )
 ]
 """Whatever way they may be written in a log or a database."""
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with faulty_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture
