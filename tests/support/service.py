@@ -82,7 +82,7 @@ def run_to_end(
     try:
         out, err = process.communicate(given, timeout=2 * ROOM_SECONDS)
     finally:
-        _kill_group(process)
+        kill_group(process)
         for stream in (process.stdin, process.stdout, process.stderr):
             stream.close()
     return subprocess.CompletedProcess(command, process.returncode, out, err)
@@ -225,7 +225,7 @@ class Service:
     def kill(self) -> None:
         """Kill all processes of this start; when this returns there are none."""
         self._client.close()
-        _kill_group(self.process)
+        kill_group(self.process)
 
 
 def _start(
@@ -245,7 +245,8 @@ def _start(
     )
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a process that has a group of its own, with all of its group; then there are none."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -31,6 +31,7 @@ def _let_go_without_looking(
 _STAND_INS = {
     "slot": (claim, "_spend_slot", _nothing),
     "token": (settle, "_let_go", _let_go_without_looking),
+    "deferral": (settle, "defer_source", _nothing),
     "recovery": (source_loop, "recover_expired_leases", _nothing),
     "heartbeat": (InFlight, "renew", _nothing),
 }
