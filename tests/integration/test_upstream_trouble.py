@@ -8,9 +8,10 @@ import pytest
 
 from ingest_app.items import FetchedRecord
 from ingest_app.models import Priority, RecordOutcome
+from ingest_app.queue import retrying
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.refusing import Wait
-from ingest_app.queue.retrying import BREAKER_FAILURE_COUNT
+from ingest_app.queue.retrying import BREAKER_FAILURE_COUNT, Retry, decide
 from ingest_app.queue.settle import complete_batch
 from ingest_app.verifying import verify
 from tests.support.queues import Queue, fetched
@@ -225,3 +226,46 @@ def test_batch_in_flight_when_its_ingestion_was_cancelled_may_complete(
     queue.change("UPDATE ingestions SET cancelled_at = datetime('now')")
     queue.complete(claim)
     assert queue.batch(claim.batch_id).status == "completed"
+
+
+def outage(queue: Queue, seconds: float) -> tuple[int, int]:
+    """How many calls an upstream gets that is down so long, and how many batches fail by it."""
+    call_count = 0
+    while queue.clock.passed_seconds < seconds:
+        claim = queue.claim_in_turn()
+        call_count += 1
+        attempts = {"max_attempts": queue.source.max_attempts, "jitter": 0.5}
+        decision = decide(ConnectionError("down"), claim.attempt, **attempts)  # type: ignore[arg-type]
+        if isinstance(decision, Retry):
+            queue.retry(claim, delay_seconds=decision.delay_seconds)
+        else:
+            queue.fail(claim)
+    failed = queue.rows("SELECT count(*) FROM batches WHERE status = 'failed'")[0][0]
+    return call_count, failed
+
+
+@pytest.mark.parametrize(
+    ("interval_seconds", "seconds", "cost"),
+    [
+        pytest.param(5.0, 60, (13, 2), id="a minute at the default pace"),
+        pytest.param(5.0, 3_600, (40, 8), id="an hour"),
+        pytest.param(0.1, 3_600, (36, 7), id="an hour at a pace that could end 7,200 batches"),
+    ],
+)
+def test_outage_costs_few_calls_and_few_batches(
+    queue: Queue, interval_seconds: float, seconds: float, cost: tuple[int, int]
+) -> None:
+    queue = queue.using(interval_seconds=interval_seconds)
+    queue.submit(range(3_000))
+    assert outage(queue, seconds) == cost
+
+
+def test_without_the_breaker_an_outage_is_seen_to_cost_many_batches(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test above.
+    monkeypatch.setattr(retrying, "breaker_is_open", lambda _failure_count: False)
+    queue = queue.using(interval_seconds=0.1)
+    queue.submit(range(3_000))
+    _, failed_count = outage(queue, 60)
+    assert failed_count > 50
