@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlalchemy.dialects.sqlite import dialect
 
-from ingest_app.models import Priority, UTCDateTime
+from ingest_app.column_types import UTCDateTime
+from ingest_app.models import Priority
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
