@@ -31,13 +31,8 @@ class UnknownSource(IngestError):
         self.known = tuple(known)
 
 
-class NoSuchSource(IngestError):
+class NoSuchSource(UnknownSource):
     """Neither the settings nor the database know a source of this name."""
-
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"There is no such source; the known ones are: {', '.join(known)}.")
-        self.name = name
-        self.known = tuple(known)
 
 
 class IdempotencyKeyReused(IngestError):
@@ -84,9 +79,10 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamBusy(UpstreamError):
-    """The upstream asks to be left alone for a while; this is nobody's failure.
+    """The upstream asks to be left alone for a while; it costs the batch nothing.
 
-    retry_after_seconds: for how long; None when it does not say.
+    retry_after_seconds: for how long; None when it does not say, which counts as a failure of the
+        source.
     """
 
     def __init__(

@@ -30,6 +30,7 @@ from ingest_app.queue.watching import LOOKS_A_LEASE
 from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
 from ingest_app.sources import Source
+from ingest_app.sources.veil import Veil
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
 _FAULT_SECONDS = 1.0
@@ -67,6 +68,7 @@ class InFlight:
         self._settings = settings
         self._source = source
         self._on_end = on_end
+        self._veil = Veil(settings.secrets)
         self._works: dict[int, _Work] = {}
         self._changed = threading.Condition()
         self._abandoned = threading.Event()
@@ -186,7 +188,7 @@ class InFlight:
             error, work.claim.attempt, max_attempts=max_attempts, jitter=jitter
         )
         facts: dict[str, Any] = {
-            "error": _described(error),
+            "error": self._veil.over(_described(error)),
             "fetched": error.fetched if isinstance(error, UpstreamError) else (),
             "jitter": jitter,
         }

@@ -186,7 +186,8 @@ class Source(Base):
     `slot_interval_seconds` and `slot_margin_seconds` are what the slot was computed with, so that a
     changed setting moves the slot; `next_slot_boot_seconds` and `boot_id` are the same instant on
     the clock that cannot be set. `failure_count` counts the failures of different batches since
-    the last success; `failed_batch_id` is the last of them.
+    the last success; `failed_batch_id` is the last of them. `deferred_until` is what the upstream
+    asked for, `backoff_until` what follows from failures.
     """
 
     __tablename__ = "sources"
@@ -199,6 +200,7 @@ class Source(Base):
         CheckConstraint("failure_count >= 0", name="failure_count"),
         is_time("next_slot_at"),
         is_time("deferred_until"),
+        is_time("backoff_until"),
         is_time("paused_at"),
     )
 
@@ -212,6 +214,7 @@ class Source(Base):
     paused_at: Mapped[datetime | None]
     failure_count: Mapped[int] = mapped_column(server_default="0")
     failed_batch_id: Mapped[int | None] = mapped_column(BigKey)
+    backoff_until: Mapped[datetime | None]
     last_error: Mapped[str | None]
 
 

@@ -16,6 +16,8 @@ from typing import Any
 from ingest_app import create_app
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
 from ingest_app.errors import IngestError
+from ingest_app.runtime import runtime_of
+from ingest_app.sources import make_source
 
 _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
@@ -28,7 +30,8 @@ _ONE_REQUEST_SECONDS = 1.0
 def on_starting(_server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
     try:
-        create_app()
+        for source in runtime_of(create_app()).settings.sources.values():
+            make_source(source)  # calls nothing yet, but says if it cannot
     except IngestError as error:
         sys.exit(f"ingest cannot start: {error}")
 

@@ -110,7 +110,7 @@ def load_settings(
     from_file = {**defaults, **_from_file(path, must_exist="config" in given)}
     try:
         loaded = _SettingsSchema().load(_over(from_file, given))
-        return _build(loaded, SectionReader(loaded, options_of, environ))
+        return _build(loaded, SectionReader(loaded, options_of=options_of, environ=environ))
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(_sentence(messages)) from error

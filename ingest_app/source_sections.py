@@ -43,14 +43,18 @@ class SourceSchema(Schema):
     max_attempts = count(1, 1_000)
 
 
+_INHERITED = {*SourceSchema().fields, "simulated_latency_seconds"}
+
+
 class SectionReader:
     """Makes the values of a source's settings out of its section."""
 
     def __init__(
-        self, inherited: Mapping[str, Any], options_of: OptionsOf, environ: Mapping[str, str]
+        self, service: Mapping[str, Any], *, options_of: OptionsOf, environ: Mapping[str, str]
     ) -> None:
-        """`inherited` is what the service sets, `environ` where `${NAME}` is looked up."""
-        self._inherited = inherited
+        """`service` is what the service sets, `environ` where `${NAME}` is looked up."""
+        # Not its own affairs, as the address of the database, whatever a kind calls its options.
+        self._inherited = {key: service[key] for key in service.keys() & _INHERITED}
         self._options_of = options_of
         self._environ = environ
 

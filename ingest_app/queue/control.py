@@ -18,6 +18,9 @@ from ingest_app.queue.submit import work_arrived
 _FAILED = batches.c.status == literal_column(f"'{BatchStatus.FAILED}'")
 
 
+_GOES_ON = {"paused_at": None, "deferred_until": None, "backoff_until": None}
+
+
 def cancel_ingestion(database: Database, ingestion_id: str, *, clock: Clock) -> None:
     """Cancel the batches that wait; those in flight end by themselves, and do not wait again.
 
@@ -68,9 +71,9 @@ def pause_source(database: Database, source_name: str, *, clock: Clock) -> None:
 
 
 def resume_source(database: Database, source_name: str) -> None:
-    """Let the source go on at its next slot."""
+    """Let the source go on at its next slot, whatever it waits for: a deferral ends too."""
     with database.write() as connection:
-        connection.execute(UPDATE_SOURCE, {"the_source": source_name, "paused_at": None})
+        connection.execute(UPDATE_SOURCE, {"the_source": source_name, **_GOES_ON})
     work_arrived.send(database, source=source_name)
 
 

@@ -29,6 +29,7 @@ class Wait(enum.StrEnum):
     IN_FLIGHT = "in_flight"  # the end of one of the batches in flight
     PAUSED = "paused"  # the person who paused it
     DEFERRED = "deferred"  # the time the upstream named
+    BACKOFF = "backoff"  # some time, after failures
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | Non
         return Refusal(Wait.PAUSED)
     if state.deferred_until is not None and state.deferred_until > now.at:
         return Refusal(Wait.DEFERRED, (state.deferred_until - now.at).total_seconds())
+    if state.backoff_until is not None:
+        wait_seconds = retrying.wait_seconds(state.backoff_until, now.at)
+        if wait_seconds:
+            return Refusal(Wait.BACKOFF, wait_seconds)
     slot = slot_of(state)
     wait_seconds = pacing.wait_seconds(slot, source.interval_seconds, now)
     # A slot that says nothing is recorded anew by a claim, so one has to be tried.

@@ -34,7 +34,7 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class Defer:
-    """Let the whole source wait, at no cost for the batch; None when the upstream names no time."""
+    """Let the whole source wait, at no cost for the batch; None to back off by the failures."""
 
     delay_seconds: float | None
 
@@ -47,7 +47,7 @@ def decide(
     jitter: from 0 to 1; see `backoff_seconds`.
     """
     if isinstance(error, UpstreamBusy):
-        return Defer(error.retry_after_seconds)
+        return Defer(error.retry_after_seconds or None)  # no time at all would go round at once
     if isinstance(error, UpstreamRejected):
         return GiveUp(is_outage=False)
     if attempt >= max_attempts:

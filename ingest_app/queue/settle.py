@@ -17,7 +17,7 @@ from ingest_app.database import Database
 from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
 from ingest_app.models import BatchStatus, DispatchOutcome, RecordOutcome
-from ingest_app.queue.blame import defer_source, note_failure, note_success
+from ingest_app.queue.breaker import defer_source, note_failure, note_success
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE, dispatch_columns
 from ingest_app.queue.recording import close_records, storable, store_records
@@ -99,7 +99,7 @@ def defer_batch(
         _write_outcome(connection, claim, DispatchOutcome.DEFERRED, now, called=called, error=error)
         store_records(connection, claim.batch_id, claim.places, fetched, now)
         if delay_seconds is None:
-            note_failure(connection, claim, error=error, jitter=jitter, now=now, pauses=True)
+            note_failure(connection, claim, error=error, jitter=jitter, now=now, is_deferral=True)
         else:
             defer_source(connection, claim.source, delay_seconds, error=error, now=now)
 

@@ -14,9 +14,9 @@ from ingest_app.errors import NoSuchSource
 from ingest_app.models import Priority, batches, sources
 from ingest_app.queue import pacing
 from ingest_app.queue.columns import WAITING, AnyRow, slot_of
+from ingest_app.queue.reasons import NOT_CONFIGURED, NOTHING_WAITS, reason
 from ingest_app.queue.refusing import Wait, refusal
 from ingest_app.queue.statements import IN_FLIGHT_COUNT, SOURCE
-from ingest_app.queue.wording import NOT_CONFIGURED, NOTHING_WAITS, sentence
 from ingest_app.settings import SourceSettings
 
 _CLOCKS_DRIFT = timedelta(seconds=0.1)
@@ -57,6 +57,7 @@ class SourceState:
     in_flight_count: int
     paused_at: datetime | None
     deferred_until: datetime | None
+    backoff_until: datetime | None
     failure_count: int
     last_error: str | None
     waits_for: str | None
@@ -127,6 +128,7 @@ def _state(
         in_flight_count=seen.in_flight_count,
         paused_at=getattr(row, "paused_at", None),
         deferred_until=getattr(row, "deferred_until", None),
+        backoff_until=getattr(row, "backoff_until", None),
         failure_count=getattr(row, "failure_count", 0),
         last_error=getattr(row, "last_error", None),
         waits_for=_waits_for(connection, seen, now),
@@ -167,4 +169,4 @@ def _waits_for(connection: Connection, seen: _Seen, now: Moment) -> str | None:
         return NOTHING_WAITS
     if row is None or refused is None:
         return None
-    return sentence(refused, row, in_flight_count=seen.in_flight_count)
+    return reason(refused, row, in_flight_count=seen.in_flight_count)

@@ -27,7 +27,7 @@ FORGET_FAILURES = (
         sources.c.name == bindparam("the_source"),
         or_(sources.c.failure_count > 0, sources.c.last_error.is_not(None)),
     )
-    .values(failure_count=0, failed_batch_id=None, last_error=None)
+    .values(failure_count=0, failed_batch_id=None, backoff_until=None, last_error=None)
 )
 UPDATE_SOURCE = update(sources).where(sources.c.name == bindparam("the_source"))
 

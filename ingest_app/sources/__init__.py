@@ -9,15 +9,11 @@ from marshmallow import Schema
 from ingest_app.errors import SettingsError
 from ingest_app.settings import SourceSettings
 from ingest_app.sources.base import Source, SourceKind
-from ingest_app.sources.http import HttpSource
-from ingest_app.sources.simulated import SimulatedSource
 
 __all__ = ["Source", "SourceKind", "make_source", "options_of"]
 
 ENTRY_POINTS = "ingest_app.sources"
-"""The group of entry points under which other packages offer their kinds."""
-
-_BUILT_IN: dict[str, type[SourceKind]] = {"http": HttpSource, "simulated": SimulatedSource}
+"""The group of entry points under which packages, this one too, offer their kinds."""
 
 
 def make_source(settings: SourceSettings) -> Source:
@@ -31,14 +27,15 @@ def options_of(kind: str) -> type[Schema]:
 
 
 def _kind(name: str) -> type[SourceKind]:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
     offered = entry_points(group=ENTRY_POINTS)
-    if name not in offered.names:
-        known = ", ".join(sorted({*_BUILT_IN, *offered.names}))
+    found = offered.select(name=name)
+    if not found:
+        known = ", ".join(sorted(offered.names))
         raise SettingsError(f"There is no kind {name!r} of source; the known ones are: {known}.")
+    if len(found) > 1:
+        raise SettingsError(f"The kind {name!r} of source is offered by several packages.")
     try:
-        kind: type[SourceKind] = offered[name].load()
+        kind: type[SourceKind] = found[name].load()
     except Exception as error:  # whatever another package does when it is imported
         raise SettingsError(f"The kind {name!r} of source cannot be loaded: {error}.") from error
     return kind

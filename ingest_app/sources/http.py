@@ -21,8 +21,8 @@ from ingest_app.sources.connections import Departure
 from ingest_app.sources.http_options import HttpOptions
 from ingest_app.sources.statuses import Refused, check_status
 from ingest_app.sources.templates import EACH, RequestTemplate
+from ingest_app.sources.veil import Veil
 from ingest_app.sources.wire import NoAnswer, UnusableAnswer, Wire
-from ingest_app.sources.wording import Veil
 
 _NOT_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from urllib.parse import urljoin
 
 from ingest_app.errors import UpstreamBusy, UpstreamError, UpstreamRejected
-from ingest_app.sources.pauses import pause_of
+from ingest_app.sources.deferrals import deferral_of
+from ingest_app.sources.veil import Veil
 from ingest_app.sources.wire import Answer, NoAnswer, UnusableAnswer
-from ingest_app.sources.wording import Veil
 
 _OF_THE_MOMENT = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 """The same request may be sent again (RFC 9110 section 15.5.9, RFC 8470 section 5.2)."""
@@ -33,9 +33,9 @@ def check_status(answer: Answer, place: str, url: str, veil: Veil) -> None:
     if 200 <= answer.status < 300:
         return
     text = veil.over(f"HTTP {answer.status} {answer.reason}".rstrip() + f" from {place}")
-    pause = pause_of(answer.status, answer.headers, datetime.now(UTC))
-    if pause:
-        raise UpstreamBusy(f"{text}.", retry_after_seconds=pause.seconds)
+    deferral = deferral_of(answer.status, answer.headers, datetime.now(UTC))
+    if deferral:
+        raise UpstreamBusy(f"{text}.", retry_after_seconds=deferral.seconds)
     if 300 <= answer.status < 400:
         raise UpstreamRejected(f"{text}, {_direction(answer, url, veil)}.")
     text += _excerpt(answer, veil)

@@ -84,11 +84,11 @@ _RULES = (
     ),
     _Rule(
         "P9",
-        "A batch that has ended does not have one record for each of its IDs.",
+        "A batch that is completed or has failed does not have one record for each of its IDs.",
         f"""
         SELECT 'batch ' || b.id FROM batches b {_COUNTED_RECORDS}
         WHERE (b.status = 'completed' AND coalesce(record_count, 0) <> json_array_length(b.ids))
-           OR (b.status = 'failed' AND record_count <> json_array_length(b.ids))
+           OR (b.status = 'failed' AND coalesce(record_count, 0) <> json_array_length(b.ids))
         """,
     ),
     _Rule(

@@ -23,6 +23,11 @@ _EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
         "The body is not JSON: Expecting value: line 1 column 9 (char 8).",
         {},
     ),
+    HTTPStatus.FORBIDDEN: (
+        "/sources/default/pause",
+        "A page of another site may not do this.",
+        {},
+    ),
     HTTPStatus.NOT_FOUND: (
         "/status/aaaaaaaaaaaaaaaaaaaaaaaa",
         "There is no ingestion with this id.",

@@ -189,6 +189,7 @@ class SourceStateSchema(Schema):
     in_flight_count = fields.Integer(required=True)
     paused_at = Instant(required=True, allow_none=True)
     deferred_until = Instant(required=True, allow_none=True)
+    backoff_until = Instant(required=True, allow_none=True)
     failure_count = fields.Integer(required=True)
     last_error = fields.String(required=True, allow_none=True)
     waits_for = fields.String(required=True, allow_none=True)

@@ -105,7 +105,10 @@ def ingestion(ingestion_id: str) -> IngestionEntry:
 @blueprint.doc(
     operationId="cancel",
     responses=answers(
-        HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
     ),
 )
 def cancel(ingestion_id: str) -> IngestionEntry:
@@ -125,6 +128,7 @@ def cancel(ingestion_id: str) -> IngestionEntry:
     operationId="retry",
     responses=answers(
         HTTPStatus.BAD_REQUEST,
+        HTTPStatus.FORBIDDEN,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -24,6 +24,7 @@ _EXAMPLE = {
     "in_flight_count": 1,
     "paused_at": None,
     "deferred_until": None,
+    "backoff_until": None,
     "failure_count": 0,
     "last_error": None,
     "waits_for": "The next slot opens in 3.2 s.",
@@ -42,7 +43,10 @@ _PATH = {
     "example": "default",
 }
 _ANSWERS = answers(
-    HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
 )
 
 
@@ -81,7 +85,10 @@ def pause(name: str) -> SourceState:
 @blueprint.response(200, SourceStateSchema(), example=_EXAMPLE)
 @blueprint.doc(operationId="resume", responses=_ANSWERS)
 def resume(name: str) -> SourceState:
-    """Let a source go on at its next slot."""
+    """Let a source go on at its next slot.
+
+    It ends a deferral that the upstream asked for, too.
+    """
     _state(name)  # there must be one
     resume_source(current_runtime().database, name)
     return _state(name)

@@ -31,15 +31,30 @@ def allow_outcomes(outcomes: tuple[str, ...]) -> None:
         )
 
 
+# So that each ID of a batch that has failed has a record, as from now on.
+RECORD_FAILED_IDS = """
+INSERT INTO records (batch_id, position, item_id, outcome, error, fetched_at)
+SELECT b.id, one.key + 1, json_quote(one.value), 'error', b.last_error,
+       coalesce(b.completed_at, b.created_at)
+FROM batches b, json_each(b.ids) one
+WHERE b.status = 'failed' AND NOT EXISTS (SELECT 1 FROM records r WHERE r.batch_id = b.id)
+"""
+
+
 def upgrade() -> None:
+    op.execute(RECORD_FAILED_IDS)
     allow_outcomes(OUTCOMES)
     with op.batch_alter_table("sources") as batch:
         batch.add_column(
             sa.Column("failure_count", sa.Integer(), server_default="0", nullable=False)
         )
         batch.add_column(sa.Column("failed_batch_id", BIG_KEY, nullable=True))
+        batch.add_column(sa.Column("backoff_until", sa.DateTime(timezone=True), nullable=True))
         batch.add_column(sa.Column("last_error", sa.Text(), nullable=True))
         batch.create_check_constraint(op.f("ck_sources_failure_count"), "failure_count >= 0")
+        batch.create_check_constraint(
+            op.f("ck_sources_backoff_until_is_time"), is_time("backoff_until")
+        )
     with op.batch_alter_table("ingestions") as batch:
         batch.add_column(sa.Column("idempotency_key", sa.Text(), nullable=True))
         batch.add_column(sa.Column("request_digest", sa.Text(), nullable=True))
@@ -61,8 +76,9 @@ def downgrade() -> None:
         for column in ("cancelled_at", "request_digest", "idempotency_key"):
             batch.drop_column(column)
     with op.batch_alter_table("sources") as batch:
+        batch.drop_constraint(op.f("ck_sources_backoff_until_is_time"), type_="check")
         batch.drop_constraint(op.f("ck_sources_failure_count"), type_="check")
-        for column in ("last_error", "failed_batch_id", "failure_count"):
+        for column in ("last_error", "backoff_until", "failed_batch_id", "failure_count"):
             batch.drop_column(column)
     op.execute("UPDATE dispatches SET outcome = 'released' WHERE outcome = 'deferred'")
     allow_outcomes(tuple(outcome for outcome in OUTCOMES if outcome != "deferred"))

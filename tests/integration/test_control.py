@@ -277,6 +277,20 @@ def test_resumed_source_goes_on(queue: Queue) -> None:
     assert queue.claim().batch_id == 1
 
 
+@pytest.mark.parametrize(
+    "delay_seconds",
+    [
+        pytest.param(366 * 86_400.0, id="what the upstream asked for"),
+        pytest.param(None, id="what followed from a failure"),
+    ],
+)
+def test_resume_ends_whatever_a_source_waits_for(queue: Queue, delay_seconds: float | None) -> None:
+    queue.submit()
+    queue.defer(queue.claim(), delay_seconds)
+    resume_source(queue.database, "default")
+    assert queue.refused().reason is Wait.SLOT
+
+
 def test_resuming_a_source_that_was_never_used_changes_nothing(queue: Queue) -> None:
     resume_source(queue.database, "default")
     assert queue.rows("SELECT * FROM sources") == []

@@ -20,7 +20,7 @@ from ingest_app.sources import connections
 from tests.support.fetching import TIMEOUT_SECONDS
 from tests.support.http_sources import at_once, http_source
 from tests.support.proxies import forwarding
-from tests.support.upstreams import Exchange, Leave, Upstream, serving
+from tests.support.raw_upstream import Exchange, Leave, Upstream, serving
 
 ONE = "/items/{id}"
 

@@ -14,9 +14,9 @@ from ingest_app.errors import (
     UpstreamUnreachable,
 )
 from ingest_app.models import RecordOutcome
-from tests.support.http_answers import answers, know_all, outcomes, raw, reply
 from tests.support.http_sources import SECRET, at_once, http_source
-from tests.support.upstreams import Answer, Exchange, serving
+from tests.support.raw_answers import answers, know_all, outcomes, raw, reply
+from tests.support.raw_upstream import Answer, Exchange, serving
 
 FETCHED = RecordOutcome.FETCHED
 ONE, MANY = "/items/{id}", "/items?ids={ids}"

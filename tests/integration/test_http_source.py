@@ -15,9 +15,9 @@ from ingest_app.errors import (
 )
 from ingest_app.items import FetchedRecord
 from ingest_app.models import RecordOutcome
-from tests.support.http_answers import answers, know_all, outcomes, reply
 from tests.support.http_sources import SECRET, at_once, http_source
-from tests.support.upstreams import Answer, Upstream, serving
+from tests.support.raw_answers import answers, know_all, outcomes, reply
+from tests.support.raw_upstream import Answer, Upstream, serving
 
 FETCHED, MISSING, ERROR = RecordOutcome.FETCHED, RecordOutcome.MISSING, RecordOutcome.ERROR
 

@@ -19,6 +19,7 @@ from ingest_app import migrating, models, sqlite
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, MigrationError
 from ingest_app.migrating import migrate, migrations_folder, schema_is_current
+from ingest_app.verifying import verify
 from tests.support.queues import TABLES, Queue, opened
 from tests.support.racing import Crew, migrate_and_tell
 
@@ -196,6 +197,18 @@ def test_step_down_and_up_again_keeps_the_rows(queue: Queue) -> None:
     assert queue.everything() == before
     queue.submit()
     assert queue.rows("SELECT seq FROM sqlite_sequence WHERE name = 'dispatches'") == [(2,)]
+
+
+def test_ids_of_batches_that_failed_before_get_a_record(queue: Queue) -> None:
+    queue.submit([7, "b", 7])
+    queue.fail(queue.claim())
+    records = "SELECT position, item_id, outcome, error FROM records"
+    before = queue.rows(records)
+    alembic(queue.database, command.downgrade, "0001")
+    queue.change("DELETE FROM records")  # as the older version left it
+    alembic(queue.database, command.upgrade, "head")
+    assert queue.rows(records) == before
+    assert verify(queue.database).holds
 
 
 def test_older_schema_reads_a_deferral_as_a_release(queue: Queue) -> None:

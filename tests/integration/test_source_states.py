@@ -9,9 +9,9 @@ import pytest
 from ingest_app.errors import NoSuchSource
 from ingest_app.models import Priority
 from ingest_app.queue.control import pause_source
+from ingest_app.queue.reasons import reason
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.queue.source_states import SourceState, read_source, read_sources
-from ingest_app.queue.wording import _SENTENCES, sentence
 from ingest_app.settings import SourceSettings
 from tests.support.queues import Queue
 
@@ -58,24 +58,41 @@ def paused_without_work(queue: Queue) -> None:
 
 
 def deferred(queue: Queue) -> None:
-    open_slot(queue)
-    until = queue.clock.read().later(90).at
-    queue.set_source(deferred_until=until, last_error="429 Too Many Requests")
+    queue.submit(range(6))
+    queue.defer(queue.claim(), delay_seconds=90)
+    queue.clock.move(10)
 
 
-def deferred_for_an_unknown_reason(queue: Queue) -> None:
-    deferred(queue)
-    queue.set_source(last_error=None)
+def deferred_while_it_fails(queue: Queue) -> None:
+    failing(queue)
+    queue.defer(queue.claim_in_turn(), delay_seconds=90)
+    queue.clock.move(10)
 
 
 def failing(queue: Queue) -> None:
-    deferred(queue)
-    queue.set_source(failure_count=5, last_error="503 Service Unavailable")
+    queue.submit(range(60))
+    for _ in range(5):
+        queue.retry(queue.claim_in_turn(), delay_seconds=300)
+
+
+def left_alone_without_a_time(queue: Queue) -> None:
+    queue.submit()
+    queue.defer(queue.claim(), delay_seconds=None)
 
 
 def one_in_flight_of_a_failing_source(queue: Queue) -> None:
-    open_slot(queue)
-    queue.set_source(failure_count=5, last_error="503 Service Unavailable")
+    failing(queue)
+    queue.claim_in_turn()
+    queue.clock.move(10)
+
+
+def answers_again(queue: Queue) -> None:
+    queue.submit(range(60))
+    late = queue.claim_in_turn()
+    for _ in range(5):
+        queue.retry(queue.claim_in_turn(), delay_seconds=300)
+    queue.complete(late)  # which was in flight all the time
+    queue.clock.move(queue.refused().wait_seconds)
 
 
 def all_in_flight(queue: Queue) -> None:
@@ -111,22 +128,27 @@ def waits_for_a_retry(queue: Queue) -> None:
         (paused_without_work, "Paused since 2026-03-01 12:00:00 UTC."),
         (
             deferred,
-            "The upstream asked for a pause until 2026-03-01 12:01:41 UTC: 429 Too Many Requests",
+            "The upstream asked to be left alone until 2026-03-01 12:01:30 UTC:"
+            " HTTP 429 Too Many Requests",
         ),
         (
-            deferred_for_an_unknown_reason,
-            "The upstream asked for a pause until 2026-03-01 12:01:41 UTC.",
+            deferred_while_it_fails,
+            "The upstream asked to be left alone until 2026-03-01 12:01:55 UTC:"
+            " HTTP 429 Too Many Requests",
+        ),
+        (
+            left_alone_without_a_time,
+            "Left alone until 2026-03-01 12:00:01 UTC after a failure: HTTP 429 Too Many Requests",
         ),
         (
             failing,
-            "Left alone until 2026-03-01 12:01:41 UTC after 5 failures on end:"
-            " 503 Service Unavailable",
+            "Left alone until 2026-03-01 12:00:21 UTC after 5 failures on end: Boom: it broke",
         ),
         (
             one_in_flight_of_a_failing_source,
-            "1 batch is in flight, as many as may be after 5 failures on end:"
-            " 503 Service Unavailable",
+            "1 batch is in flight, as many as may be after 5 failures on end: Boom: it broke",
         ),
+        (answers_again, None),
         (all_in_flight, "4 batches are in flight, as many as may be."),
         (one_in_flight, "Nothing waits."),
         (waits_for_a_retry, "What failed may go again in 27 s."),
@@ -148,14 +170,21 @@ def test_sentence_says_why_nothing_goes(
     ],
 )
 def test_durations_are_short(queue: Queue, seconds: float, shown: str) -> None:
-    row = queue.rows("SELECT 1")  # a slot's sentence needs none of the row
+    queue.submit()
+    queue.claim()
     refused = Refusal(Wait.SLOT, seconds)
-    words = sentence(refused, row, in_flight_count=0)  # type: ignore[arg-type]
+    words = reason(refused, queue.source_row(), in_flight_count=0)
     assert words == f"The next slot opens in {shown}."
 
 
-def test_there_is_a_sentence_for_whatever_a_claim_is_refused_for() -> None:
-    assert _SENTENCES.keys() == set(Wait)
+@pytest.mark.parametrize("wait", Wait)
+def test_there_is_a_reason_for_whatever_a_claim_is_refused_for(queue: Queue, wait: Wait) -> None:
+    queue.submit()
+    queue.claim()
+    until = queue.clock.read().at
+    queue.set_source(paused_at=until, deferred_until=until, backoff_until=until)
+    refused = Refusal(wait, wait_seconds=1.0)
+    assert reason(refused, queue.source_row(), in_flight_count=1).endswith(".")
 
 
 def test_what_waits_is_counted_by_priority_with_what_waits_again(queue: Queue) -> None:

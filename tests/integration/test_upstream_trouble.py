@@ -14,6 +14,7 @@ from ingest_app.queue.refusing import Wait
 from ingest_app.queue.retrying import BREAKER_FAILURE_COUNT, Retry, decide
 from ingest_app.queue.settle import complete_batch
 from ingest_app.verifying import verify
+from tests.support.clocks import DAY
 from tests.support.queues import Queue, fetched
 
 OUTCOMES = "SELECT position, outcome FROM records ORDER BY batch_id, position"
@@ -117,7 +118,7 @@ def test_longer_deferral_is_not_cut_short(queue: Queue) -> None:
         assert queue.refused().wait_seconds == 100
 
 
-def test_pause_of_unknown_length_doubles_until_something_succeeds(queue: Queue) -> None:
+def test_deferral_of_unknown_length_doubles_until_something_succeeds(queue: Queue) -> None:
     queue.submit(range(15))
     waits = []
     for _ in range(3):
@@ -127,9 +128,8 @@ def test_pause_of_unknown_length_doubles_until_something_succeeds(queue: Queue) 
     assert waits == [1.0, 2.0, 4.0]
     queue.complete(queue.claim_in_turn())
     queue.defer(queue.claim_in_turn(), delay_seconds=None)
-    deferred_until = queue.rows("SELECT deferred_until FROM sources")[0][0]
-    expected = queue.clock.read().at + timedelta(seconds=1)
-    assert deferred_until == expected.strftime("%Y-%m-%d %H:%M:%S.%f")
+    backoff_until = queue.source_row().backoff_until
+    assert backoff_until == queue.clock.read().at + timedelta(seconds=1)
 
 
 def fail_batches(queue: Queue, count: int) -> None:
@@ -142,7 +142,7 @@ def test_failures_of_different_batches_open_the_breaker(queue: Queue) -> None:
     fail_batches(queue, BREAKER_FAILURE_COUNT - 1)
     assert queue.refused().reason is Wait.SLOT
     fail_batches(queue, 1)
-    assert queue.refused().reason is Wait.DEFERRED
+    assert queue.refused().reason is Wait.BACKOFF
     assert source_row(queue)[0] == BREAKER_FAILURE_COUNT
 
 
@@ -152,7 +152,7 @@ def test_one_bad_batch_does_not_open_the_breaker(queue: Queue) -> None:
     for _ in range(2 * BREAKER_FAILURE_COUNT):
         queue.retry(queue.claim_in_turn())
     assert source_row(queue) == (1, 1, "Boom: it broke")
-    assert queue.refused().reason is not Wait.DEFERRED
+    assert queue.refused().reason is not Wait.BACKOFF
 
 
 def test_open_breaker_lets_one_through_at_a_time_further_and_further_apart(queue: Queue) -> None:
@@ -192,11 +192,31 @@ def test_answer_shuts_the_breaker(queue: Queue, end: object) -> None:
     queue.claim_in_turn()  # beside it
 
 
+def test_success_of_a_call_in_flight_ends_the_back_off_and_no_deferral(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0.001, max_in_flight=9)
+    queue.submit(range(60))
+    first, second, third = (queue.claim_in_turn() for _ in range(3))
+    fail_batches(queue, BREAKER_FAILURE_COUNT)
+    queue.complete(first)
+    assert queue.source_row().backoff_until is None
+    queue.defer(second, delay_seconds=60)
+    queue.complete(third)
+    assert queue.refused().reason is Wait.DEFERRED
+
+
+def test_back_off_does_not_outlive_a_clock_that_was_set_back(queue: Queue) -> None:
+    queue.submit(range(60))
+    fail_batches(queue, BREAKER_FAILURE_COUNT)
+    queue.clock.set_wall(-DAY)
+    queue.clock.move(10)
+    assert queue.ask().claim_token  # type: ignore[union-attr]
+
+
 def test_last_failures_count_for_the_breaker_too(queue: Queue) -> None:
     queue.submit(range(60))
     for _ in range(BREAKER_FAILURE_COUNT):
         queue.fail(queue.claim_in_turn())
-    assert queue.refused().reason is Wait.DEFERRED
+    assert queue.refused().reason is Wait.BACKOFF
 
 
 def test_stale_worker_neither_defers_nor_blames_the_source(queue: Queue, claim: Claim) -> None:

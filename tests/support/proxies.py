@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-from tests.support.upstreams import Exchange, Upstream, running
+from tests.support.raw_upstream import Exchange, Upstream, running
 
 
 class Forwarding(Exchange):

@@ -186,8 +186,11 @@ class Queue:
         with self.database.read() as connection:
             return connection.execute(select(dispatches).order_by(dispatches.c.id)).all()
 
+    def source_row(self) -> AnyRow:
+        return self._one(select(sources).where(sources.c.name == self.source.name))
+
     def slot(self) -> Slot:
-        return slot_of(self._one(select(sources).where(sources.c.name == self.source.name)))
+        return slot_of(self.source_row())
 
     def rows(self, sql: str, **values: object) -> list[tuple[Any, ...]]:
         """What a person sees who asks with `sqlite3`."""

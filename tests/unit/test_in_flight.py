@@ -193,6 +193,12 @@ def test_what_was_fetched_before_an_error_is_kept_with_it(
     assert settled.facts.items() >= facts.items()
 
 
+def test_secrets_of_a_source_are_in_no_error(rig: Rig) -> None:
+    rig.settings = replace(rig.settings, secrets=("t0ps3cret",))
+    settled = rig.carry_out(broken(KeyError("401 for t0ps3cret")))
+    assert settled.facts["error"] == "KeyError: '401 for ***'"
+
+
 def test_what_a_source_returned_is_kept_when_something_is_missing(rig: Rig) -> None:
     settled = rig.carry_out(incomplete())
     assert settled.facts["fetched"] == tuple(fetch_all((1, 2)))

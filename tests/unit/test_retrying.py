@@ -70,6 +70,9 @@ def test_used_up_attempts_are_given_up(attempt: int, max_attempts: int, gives_up
     [
         pytest.param(UpstreamBusy("429", retry_after_seconds=9), Defer(9), id="a pause"),
         pytest.param(UpstreamBusy("429"), Defer(None), id="a pause of unknown length"),
+        pytest.param(
+            UpstreamBusy("429", retry_after_seconds=0.0), Defer(None), id="0 would go round at once"
+        ),
         pytest.param(UpstreamRejected("403"), GiveUp(is_outage=False), id="never"),
     ],
 )

@@ -297,6 +297,7 @@ class Noted(Schema):
     url = fields.String(required=True)
     headers = fields.Dict()
     simulated_latency_seconds = fields.Float()
+    database_url = fields.String()
 
 
 def load_noted(instance: Path, toml: str, **environ: str) -> SourceSettings:
@@ -315,6 +316,10 @@ def test_source_has_the_options_of_its_kind(tmp_path: Path) -> None:
 def test_kind_inherits_what_it_knows_of_the_services_settings(tmp_path: Path) -> None:
     source = load_noted(tmp_path, f"simulated_latency_seconds = 7\n{SECTION}")
     assert source.options["simulated_latency_seconds"] == 7.0
+
+
+def test_kind_does_not_inherit_what_is_the_services_own(tmp_path: Path) -> None:
+    assert "database_url" not in load_noted(tmp_path, SECTION).options
 
 
 @pytest.mark.parametrize(

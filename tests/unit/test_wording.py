@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ingest_app.sources.wording import Veil
+from ingest_app.sources.veil import Veil
 
 HOST = "https://host.example"
 SECRET = 'p@ss/w "ö+%7E'

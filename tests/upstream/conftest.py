@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.answers import row_of
+from tests.support.behaviours import row_of
+from tests.support.faulty_upstream import Upstream, faulty_upstream
 from tests.support.outcomes import fetched, records
 from tests.support.promises import verified
 from tests.support.service import Service, gunicorn, instance_path, running
-from tests.support.upstream import Upstream, faulty_upstream
 
 Tell = Callable[..., None]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.answers import Answer, Behaviour, Call, at_first, says
+from tests.support.behaviours import Answer, Behaviour, Call, at_first, says
+from tests.support.faulty_upstream import Upstream
 from tests.support.killing import kill_service
 from tests.support.outcomes import attempts, figures, outcomes
 from tests.support.service import running, until
 from tests.support.switching_off import without
-from tests.support.upstream import Upstream
 
 from .conftest import (
     INTERVAL_SECONDS,

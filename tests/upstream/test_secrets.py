@@ -9,10 +9,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.support.answers import Behaviour, at_first, echoing, hangs_up, knows_all, says
+from tests.support.behaviours import Behaviour, at_first, echoing, hangs_up, knows_all, says
+from tests.support.faulty_upstream import Upstream
 from tests.support.outcomes import records
 from tests.support.service import Service, gunicorn, instance_path, run_to_end, running
-from tests.support.upstream import Upstream
 
 from .conftest import write_source
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.answers import (
+from tests.support.behaviours import (
     Behaviour,
     at_first,
     at_random,
@@ -22,9 +22,9 @@ from tests.support.answers import (
     says,
     slow,
 )
+from tests.support.faulty_upstream import Upstream
 from tests.support.outcomes import attempts, fetched, figures, outcomes, records, source_row, states
 from tests.support.service import Service, until
-from tests.support.upstream import Upstream
 
 from .conftest import TIMEOUT_SECONDS, Tell, check_all_fetched, ingesting
 

@@ -36,6 +36,7 @@ def test_all_configured_sources_are_listed(client: FlaskClient, submit: Submit) 
         "in_flight_count": 0,
         "paused_at": None,
         "deferred_until": None,
+        "backoff_until": None,
         "failure_count": 0,
         "last_error": None,
         "waits_for": None,

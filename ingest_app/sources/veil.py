@@ -16,7 +16,7 @@ _VEIL = "***"
 class Veil:
     """Covers the secrets of one source in whatever text is to be shown."""
 
-    def __init__(self, secrets: Iterable[str], url: str) -> None:
+    def __init__(self, secrets: Iterable[str], url: str = "") -> None:
         """`secrets` as they are; user and password of `url` are secrets as well."""
         forms = {form for secret in (*secrets, *_secrets_of(url)) for form in _forms(secret)}
         # The longest first, or a secret that begins another would leave the rest of it to be seen.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from ingest_app.sources.pauses import LONGEST_SECONDS, Pause, pause_of
+from ingest_app.sources.deferrals import LONGEST_SECONDS, Deferral, deferral_of
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
@@ -21,10 +21,10 @@ def http_date(seconds: float) -> str:
     return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
 
 
-def pause(status: int, **headers: object) -> Pause | None:
+def deferral(status: int, **headers: object) -> Deferral | None:
     """The pause of an answer with these headers; `_` stands for `-`."""
     named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
-    return pause_of(status, CaseInsensitiveDict(named), NOW)
+    return deferral_of(status, CaseInsensitiveDict(named), NOW)
 
 
 RETRY_AFTER = [
@@ -54,12 +54,12 @@ RETRY_AFTER = [
 
 @pytest.mark.parametrize(("value", "seconds"), RETRY_AFTER)
 def test_retry_after_of_a_429(value: str, seconds: float | None) -> None:
-    assert pause(429, Retry_After=value) == Pause(seconds)
+    assert deferral(429, Retry_After=value) == Deferral(seconds)
 
 
 @pytest.mark.parametrize(("value", "seconds"), RETRY_AFTER)
 def test_a_503_asks_for_a_pause_only_with_a_retry_after(value: str, seconds: float | None) -> None:
-    assert pause(503, Retry_After=value) == (None if seconds is None else Pause(seconds))
+    assert deferral(503, Retry_After=value) == (None if seconds is None else Deferral(seconds))
 
 
 @pytest.mark.parametrize("clock_error_seconds", [-86_400, 86_400])
@@ -68,11 +68,11 @@ def test_a_date_is_read_against_the_answers_own_date(clock_error_seconds: int) -
         "Date": http_date(clock_error_seconds),
         "Retry-After": http_date(clock_error_seconds + 90),
     }
-    assert pause_of(429, headers, NOW) == Pause(90.0)
+    assert deferral_of(429, headers, NOW) == Deferral(90.0)
 
 
 def test_a_date_header_that_is_none_is_not_used() -> None:
-    assert pause(429, Date="today", Retry_After=http_date(90)) == Pause(90.0)
+    assert deferral(429, Date="today", Retry_After=http_date(90)) == Deferral(90.0)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_date_header_that_is_none_is_not_used() -> None:
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_nothing_remains(status: int, headers: dict[str, object], seconds: float | None) -> None:
-    assert pause(status, **headers) == Pause(seconds)
+    assert deferral(status, **headers) == Deferral(seconds)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,16 @@ def test_nothing_remains(status: int, headers: dict[str, object], seconds: float
     ],
 )
 def test_without_that_a_503_is_a_failure_and_a_429_a_pause(headers: dict[str, object]) -> None:
-    assert (pause(503, **headers), pause(429, **headers)) == (None, Pause(None))
+    assert (deferral(503, **headers), deferral(429, **headers)) == (None, Deferral(None))
 
 
 def test_a_429_with_a_reset_alone_means_it() -> None:
-    assert pause(429, X_RateLimit_Reset=30) == Pause(30.0)
+    assert deferral(429, X_RateLimit_Reset=30) == Deferral(30.0)
 
 
 @pytest.mark.parametrize("status", [200, 301, 404, 500, 502])
 def test_other_answers_ask_for_no_pause(status: int) -> None:
-    assert pause(status, Retry_After=5, RateLimit='"a";r=0;t=30') is None
+    assert deferral(status, Retry_After=5, RateLimit='"a";r=0;t=30') is None
 
 
 NAMES = st.sampled_from(
@@ -154,6 +154,6 @@ NAMES = st.sampled_from(
 def test_whatever_the_headers_say_a_pause_is_none_or_at_most_366_days(
     headers: dict[str, str],
 ) -> None:
-    found = pause_of(429, headers, NOW)
+    found = deferral_of(429, headers, NOW)
     assert found
     assert found.seconds is None or 0 <= found.seconds <= LONGEST_SECONDS

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ingest_app.items import FetchedRecord, ItemId
 from ingest_app.models import RecordOutcome
-from tests.support.upstreams import Answer, Exchange
+from tests.support.raw_upstream import Answer, Exchange
 
 
 def know_all(exchange: Exchange) -> None:

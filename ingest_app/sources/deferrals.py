@@ -21,7 +21,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True)
-class Pause:
+class Deferral:
     """The upstream wants to be left alone; seconds is None when it does not say for how long."""
 
     seconds: float | None
@@ -35,7 +35,7 @@ class _Quota:
     reset_seconds: float | None
 
 
-def pause_of(status: int, headers: Mapping[str, str], now: datetime) -> Pause | None:
+def deferral_of(status: int, headers: Mapping[str, str], now: datetime) -> Deferral | None:
     """The pause an answer asks for: a 429 always does, a 503 when it says for how long.
 
     headers: looked up by any spelling of their names. now: aware; dates are read against the
@@ -48,12 +48,12 @@ def pause_of(status: int, headers: Mapping[str, str], now: datetime) -> Pause | 
     reference = _date(headers.get("Date")) or now
     retry_after = _retry_after(headers.get("Retry-After"), reference)
     if retry_after is not None:
-        return Pause(retry_after)
+        return Deferral(retry_after)
     quotas = _quotas(headers, reference)
     if any(quota.remaining == 0 for quota in quotas):
-        return Pause(_longest(quota for quota in quotas if quota.remaining == 0))
+        return Deferral(_longest(quota for quota in quotas if quota.remaining == 0))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Pause(_longest(quota for quota in quotas if quota.remaining is None))
+        return Deferral(_longest(quota for quota in quotas if quota.remaining is None))
     return None
 
 

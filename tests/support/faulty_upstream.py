@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.support.answers import HUNG_UP, Answer, Behaviour, Call, knows_all
+from tests.support.behaviours import HUNG_UP, Answer, Behaviour, Call, knows_all
 
 
 class Upstream:

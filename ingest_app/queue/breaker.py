@@ -1,0 +1,64 @@
+"""Whose failure it was: the source's when batch after batch fails, and then it backs off."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from ingest_app.clock import Moment
+from ingest_app.queue import retrying
+from ingest_app.queue.claim import Claim
+from ingest_app.queue.recording import storable
+from ingest_app.queue.statements import FORGET_FAILURES, SOURCE, UPDATE_SOURCE
+
+
+def note_success(connection: Connection, source: str) -> None:
+    """The upstream answers: whatever failed before is no reason to hold back any more."""
+    connection.execute(FORGET_FAILURES, {"the_source": source})
+
+
+def note_failure(
+    connection: Connection,
+    claim: Claim,
+    *,
+    error: str,
+    jitter: float,
+    now: Moment,
+    is_deferral: bool = False,
+) -> None:
+    """Count a failure, and let the source back off when there were many of different batches.
+
+    jitter: from 0 to 1; see `retrying`.
+    is_deferral: the upstream wants to be left alone and does not say for how long, so that the
+        source backs off from the first one on.
+    """
+    state = connection.execute(SOURCE, {"the_source": claim.source}).one()
+    # One bad batch is not the source's fault, however often it is tried.
+    counts = is_deferral or state.failed_batch_id != claim.batch_id
+    failure_count = state.failure_count + counts
+    delay = retrying.backoff_seconds if is_deferral else retrying.breaker_seconds
+    values = {
+        "failure_count": failure_count,
+        "failed_batch_id": claim.batch_id,
+        "last_error": storable(error),
+        "backoff_until": _later(state.backoff_until, now, delay(failure_count, jitter=jitter)),
+    }
+    connection.execute(UPDATE_SOURCE, {"the_source": claim.source, **values})
+
+
+def defer_source(
+    connection: Connection, source: str, delay_seconds: float, *, error: str, now: Moment
+) -> None:
+    """Let the source wait so long from now, if it does not wait longer already, and say why."""
+    state = connection.execute(SOURCE, {"the_source": source}).one()
+    deferred_until = _later(state.deferred_until, now, delay_seconds)
+    values = {"last_error": storable(error), "deferred_until": deferred_until}
+    connection.execute(UPDATE_SOURCE, {"the_source": source, **values})
+
+
+def _later(until: datetime | None, now: Moment, delay_seconds: float) -> datetime | None:
+    if not delay_seconds:
+        return until
+    at = now.later(delay_seconds).at
+    return at if until is None else max(until, at)

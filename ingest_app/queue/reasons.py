@@ -1,0 +1,58 @@
+"""Why a source dispatches nothing now, in a sentence for people. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ingest_app.queue.columns import AnyRow
+from ingest_app.queue.refusing import Refusal, Wait
+from ingest_app.queue.retrying import breaker_is_open
+
+NOTHING_WAITS = "Nothing waits."
+NOT_CONFIGURED = "It is not configured any more; what waits goes on when it is configured again."
+
+
+def reason(refused: Refusal, row: AnyRow, *, in_flight_count: int) -> str:  # noqa: PLR0911
+    """Say what a claim was refused for; `row` is the source's."""
+    match refused.reason:
+        case Wait.EMPTY:
+            return NOTHING_WAITS
+        case Wait.PAUSED:
+            return f"Paused since {_time(row.paused_at)}."
+        case Wait.DEFERRED:
+            asked = f"The upstream asked to be left alone until {_time(row.deferred_until)}"
+            return _because(asked, row.last_error)
+        case Wait.BACKOFF:
+            left = f"Left alone until {_time(row.backoff_until)} after {_failures(row)}"
+            return _because(left, row.last_error)
+        case Wait.SLOT:
+            return f"The next slot opens in {_duration(refused)}."
+        case Wait.RETRY:
+            return f"What failed may go again in {_duration(refused)}."
+        case Wait.IN_FLIGHT:
+            return _in_flight(row, in_flight_count)
+
+
+def _in_flight(row: AnyRow, count: int) -> str:
+    what = f"{count} {'batch is' if count == 1 else 'batches are'} in flight, as many as may be"
+    if not breaker_is_open(row.failure_count):
+        return f"{what}."
+    return _because(f"{what} after {_failures(row)}", row.last_error)
+
+
+def _failures(row: AnyRow) -> str:
+    count = row.failure_count
+    return "a failure" if count == 1 else f"{count} failures on end"
+
+
+def _because(what: str, error: str | None) -> str:
+    return f"{what}: {error}" if error else f"{what}."
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _duration(refused: Refusal) -> str:
+    seconds = refused.wait_seconds or 0.0
+    return f"{max(seconds, 0.1):.1f} s" if seconds < 10 else f"{seconds:.0f} s"
