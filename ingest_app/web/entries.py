@@ -98,9 +98,21 @@ class IngestionEntrySchema(Schema):
     id_count = fields.Integer(required=True)
     batch_count = fields.Integer(required=True)
     counts = fields.Nested(CountsSchema, required=True)
-    first_triggered_at = Instant(required=True, allow_none=True)
-    last_completed_at = Instant(required=True, allow_none=True)
-    cancelled_at = Instant(required=True, allow_none=True)
+    first_triggered_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When its first batch was dispatched."},
+    )
+    last_completed_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When the last of its batches that have ended did."},
+    )
+    cancelled_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata={"description": "When it was cancelled, if it was."},
+    )
 
 
 class IngestionListSchema(Schema):
@@ -180,19 +192,40 @@ class SourceStateSchema(Schema):
     """A source, without its address or anything that may be secret."""
 
     name = fields.String(required=True)
-    kind = fields.String(required=True, allow_none=True)
-    configured = fields.Boolean(required=True)
-    interval_seconds = fields.Float(required=True, allow_none=True)
+    kind = fields.String(
+        required=True, allow_none=True, metadata={"description": "Null when it is not configured."}
+    )
+    configured = fields.Boolean(
+        required=True, metadata={"description": "False when only the database knows it."}
+    )
+    interval_seconds = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The least time between the calls of two batches."},
+    )
     batch_size = fields.Integer(required=True, allow_none=True)
-    next_slot_at = Instant(required=True, allow_none=True)
+    next_slot_at = Instant(
+        required=True, allow_none=True, metadata={"description": "Null when the slot is open."}
+    )
     waiting = fields.Nested(WaitingSchema, required=True)
     in_flight_count = fields.Integer(required=True)
     paused_at = Instant(required=True, allow_none=True)
-    deferred_until = Instant(required=True, allow_none=True)
-    backoff_until = Instant(required=True, allow_none=True)
-    failure_count = fields.Integer(required=True)
+    deferred_until = Instant(
+        required=True, allow_none=True, metadata={"description": "What the upstream asked for."}
+    )
+    backoff_until = Instant(
+        required=True, allow_none=True, metadata={"description": "What follows from failures."}
+    )
+    failure_count = fields.Integer(
+        required=True,
+        metadata={"description": "Failures of different batches since the last success."},
+    )
     last_error = fields.String(required=True, allow_none=True)
-    waits_for = fields.String(required=True, allow_none=True)
+    waits_for = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why nothing goes now; null when a batch is about to."},
+    )
 
 
 class SourceListSchema(Schema):
