@@ -16,7 +16,7 @@ from ingest_app.environment import read_environment
 from ingest_app.extensions import db, migrate
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings, instance_path_of, load_settings
+from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
 from ingest_app.sources import options_of
 from ingest_app.web import register_web
 
@@ -38,8 +38,9 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
 
 def configured_database_path() -> Path:
     """The database file that the settings name; it need not exist. Raises SettingsError."""
-    app, settings = _configure({})
-    return Path(str(parse_url(settings.database_url, Path(app.instance_path)).database))
+    given = read_environment()
+    instance_path = Path(Flask(__name__, instance_path=instance_path_of(given)).instance_path)
+    return Path(str(parse_url(database_url_of(instance_path, given), instance_path).database))
 
 
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:

@@ -63,7 +63,7 @@ def _print_report(path: Path, report: Report) -> None:
 
 def _verdict(report: Report) -> str:
     if report.holds:
-        return "Nothing in it speaks against P1, P2, P4 or P6 to P9."
+        return "Nothing in it speaks against promises 1, 2, 4 or 6 to 9."
     return f"{len(report.findings)} of its rows speak against a promise."
 
 

@@ -56,10 +56,10 @@ class StaleClaim(IngestError):
 
 
 class SlotTaken(IngestError):
-    """A call that starts late may not be made: its slot is gone."""
+    """A call that starts late may not be made: its slot is gone, or it is wanted no more."""
 
     def __init__(self, batch_id: int) -> None:
-        super().__init__("The call would have been too late for its slot.")
+        super().__init__("The call would have been too late: for its slot, or after a stop.")
         self.batch_id = batch_id
 
 

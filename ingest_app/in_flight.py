@@ -150,7 +150,7 @@ class InFlight:
     def _carry_out(self, work: _Work) -> None:
         try:
             fetched = self._fetch(work)
-            self._settle(work, "completed", partial(complete_batch, fetched=fetched))
+            self._settle(work, partial(complete_batch, fetched=fetched), outcome="completed")
         except (_Abandoned, StaleClaim, SlotTaken, DatabaseError):
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
@@ -162,7 +162,7 @@ class InFlight:
         if not work.claim.ids:  # all have a record by now, as a person may have seen to
             return ()
         fetched = self._source.fetch(work.claim.ids, partial(self._start_call, work))
-        if work.called is None:
+        if work.called is None and any(record.outcome.needs_a_call for record in fetched):
             raise TypeError("the source did not say when its call started")
         missing_count = len(set(work.claim.ids) - {record.item_id for record in fetched})
         if missing_count:
@@ -195,15 +195,15 @@ class InFlight:
         match decision:
             case retrying.Retry(delay_seconds):
                 retry = partial(retry_batch, delay_seconds=delay_seconds, **facts)
-                self._settle(work, "retried", retry)
+                self._settle(work, retry, outcome="retried", reason=facts["error"])
             case retrying.Defer(delay_seconds):
                 defer = partial(defer_batch, delay_seconds=delay_seconds, **facts)
-                self._settle(work, "deferred", defer)
+                self._settle(work, defer, outcome="deferred", reason=facts["error"])
             case retrying.GiveUp(is_outage):
                 fail = partial(fail_batch, is_outage=is_outage, **facts)
-                self._settle(work, "failed", fail)
+                self._settle(work, fail, outcome="failed", reason=facts["error"])
 
-    def _settle(self, work: _Work, outcome: str, verb: Callable[..., None]) -> None:
+    def _settle(self, work: _Work, verb: Callable[..., None], **told: str) -> None:
         # What was fetched is kept until it is recorded: to fetch it again would cost another slot.
         while not self._abandoned.is_set():
             try:
@@ -217,7 +217,8 @@ class InFlight:
                 emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
                 self._abandoned.wait(_FAULT_SECONDS)
             else:
-                emit(_log, "batch_settled", outcome=outcome, **_facts(work.claim))
+                level = logging.WARNING if "reason" in told else logging.INFO
+                emit(_log, "batch_settled", level=level, **_facts(work.claim), **told)
                 return
 
     def _write_off(self, work: _Work) -> None:

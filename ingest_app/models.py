@@ -63,7 +63,12 @@ class RecordOutcome(enum.StrEnum):
 
     FETCHED = "fetched"  # the upstream returned it
     MISSING = "missing"  # the upstream answered and does not have it
-    ERROR = "error"  # the upstream refused this ID for good
+    ERROR = "error"  # the upstream refused this ID for good, or it cannot be asked for
+
+    @property
+    def needs_a_call(self) -> bool:
+        """True when only the upstream can say so."""
+        return self is not RecordOutcome.ERROR
 
 
 class Base(DeclarativeBase):

@@ -92,6 +92,11 @@ def instance_path_of(given: Mapping[str, Any]) -> str | None:
     return None if path in (None, "") else str(Path(str(path)).absolute())
 
 
+def database_url_of(instance_path: Path, given: Mapping[str, Any]) -> str:
+    """The address of the database alone, for who needs neither sources nor their secrets."""
+    return str(_merged(instance_path, given)["database_url"])
+
+
 def load_settings(
     instance_path: Path,
     given: Mapping[str, Any],
@@ -105,15 +110,18 @@ def load_settings(
     options_of: the schema of what a kind of source may set, by the kind's name.
     environ: where `${NAME}` in what a source sets is looked up.
     """
-    path = Path(str(given.get("config", instance_path / "ingest.toml")))
-    defaults = {"database_url": f"sqlite:///{instance_path / 'ingest.db'}"}
-    from_file = {**defaults, **_from_file(path, must_exist="config" in given)}
     try:
-        loaded = _SettingsSchema().load(_over(from_file, given))
+        loaded = _SettingsSchema().load(_merged(instance_path, given))
         return _build(loaded, SectionReader(loaded, options_of=options_of, environ=environ))
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(_sentence(messages)) from error
+
+
+def _merged(instance_path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    path = Path(str(given.get("config", instance_path / "ingest.toml")))
+    defaults = {"database_url": f"sqlite:///{instance_path / 'ingest.db'}"}
+    return _over({**defaults, **_from_file(path, must_exist="config" in given)}, given)
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

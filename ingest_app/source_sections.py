@@ -65,6 +65,10 @@ class SectionReader:
         kind, shared = str(given.pop("kind")), SourceSchema()
         options = self._options_schema(kind)
         own = {key: given.pop(key) for key in given.keys() - shared.fields.keys()}
+        unknown = own.keys() - options.fields.keys()
+        if unknown and "kind" not in section:
+            hint = f"Set it; without it the source is {kind}, which has other options."
+            raise ValidationError({"kind": [hint], **{key: ["Unknown field."] for key in unknown}})
         return {
             "kind": kind,
             **shared.load({**self._of(shared), **given}),
@@ -85,7 +89,7 @@ class SectionReader:
 def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
     """The value with every `${NAME}` in it replaced, and what came in its place in `secrets`."""
     if isinstance(value, Mapping):
-        return {key: _filled(below, environ, secrets) for key, below in value.items()}
+        return {key: _filled_at(key, below, environ, secrets) for key, below in value.items()}
     if isinstance(value, list):
         return [_filled(below, environ, secrets) for below in value]
     if not isinstance(value, str):
@@ -94,8 +98,15 @@ def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
     def look_up(place: re.Match[str]) -> str:
         name = place["name"]
         if not environ.get(name):
-            raise ValidationError(f"The environment does not set {name}, which ${{{name}}} needs.")
+            raise ValidationError(f"The environment sets no {name}, or an empty one.")
         secrets.append(environ[name])
         return environ[name]
 
     return _PLACE_OF_SECRET.sub(look_up, value)
+
+
+def _filled_at(key: str, value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
+    try:
+        return _filled(value, environ, secrets)
+    except ValidationError as error:
+        raise ValidationError({key: error.messages}) from error

@@ -18,6 +18,12 @@ def note_success(connection: Connection, source: str) -> None:
     connection.execute(FORGET_FAILURES, {"the_source": source})
 
 
+def note_rejection(connection: Connection, source: str, *, error: str) -> None:
+    """The upstream answers, and says never: people should see why, should it say so to all."""
+    note_success(connection, source)
+    connection.execute(UPDATE_SOURCE, {"the_source": source, "last_error": storable(error)})
+
+
 def note_failure(
     connection: Connection,
     claim: Claim,

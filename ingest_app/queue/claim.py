@@ -15,11 +15,12 @@ from ingest_app.models import BatchStatus
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import AnyRow, dispatch_columns, lease_columns, slot_columns, slot_of
 from ingest_app.queue.recording import Places, places_of, unanswered
-from ingest_app.queue.refusing import Refusal, Wait, refusal
+from ingest_app.queue.refusing import Refusal, Wait, is_held, refusal
 from ingest_app.queue.statements import (
     ADD_DISPATCH,
     ADD_SOURCE,
     ADMIT_DUE_RETRIES,
+    IS_CANCELLED,
     IS_HELD,
     LAST_DISPATCH,
     NEWEST_BATCH_ID,
@@ -93,11 +94,12 @@ def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
     """Move the slot of a claim whose call starts late, and give it twice the margin.
 
     Raises StaleClaim when the batch was taken away, SlotTaken when another claim has had the slot
-    since: then no call may be made.
+    since, or the source or the ingestion was stopped meanwhile: then no call may be made.
     """
     with database.write() as connection:
-        _check_still_next(connection, claim)
-        moved = replace(claim, claimed=clock.read(), margin_seconds=claim.margin_seconds * 2)
+        now = clock.read()
+        _check_still_next(connection, claim, now)
+        moved = replace(claim, claimed=now, margin_seconds=claim.margin_seconds * 2)
         _spend_slot(connection, moved)
         spent = {"margin_seconds": moved.margin_seconds, **dispatch_columns(moved.claimed)}
         connection.execute(UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **spent})
@@ -179,9 +181,13 @@ def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worke
     return int(connection.execute(ADD_DISPATCH, row).scalar_one())
 
 
-def _check_still_next(connection: Connection, claim: Claim) -> None:
+def _check_still_next(connection: Connection, claim: Claim, now: Moment) -> None:
     held = {"the_batch": claim.batch_id, "the_token": claim.claim_token}
     if connection.scalar(IS_HELD, held) is None:
         raise StaleClaim(claim.batch_id)
     if connection.scalar(LAST_DISPATCH, {"the_source": claim.source}) != claim.dispatch_id:
+        raise SlotTaken(claim.batch_id)
+    state = connection.execute(SOURCE, {"the_source": claim.source}).one()
+    # To connect may have taken long, and the answer to a pause or a cancel is out.
+    if is_held(state, now) or connection.scalar(IS_CANCELLED, {"the_batch": claim.batch_id}):
         raise SlotTaken(claim.batch_id)

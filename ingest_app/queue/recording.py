@@ -44,26 +44,28 @@ def store_records(
     places: Places,
     fetched: Iterable[FetchedRecord],
     now: Moment,
-) -> None:
-    """Store what was fetched for the IDs at these places; those it does not name stay open."""
+) -> Places:
+    """Store what was fetched for the IDs at these places, and return those that stay open."""
     by_id = {record.item_id: record for record in fetched}
-    rows = [
-        _row(batch_id, position, by_id[item], now)
-        for position, item in places.items()
-        if item in by_id
-    ]
+    if not by_id:
+        return places
+    named = {position: item for position, item in places.items() if item in by_id}
+    rows = [_row(batch_id, position, by_id[item], now) for position, item in named.items()]
     if rows:
         connection.execute(insert(records), rows)
+    return {position: item for position, item in places.items() if position not in named}
 
 
 def close_records(
     connection: Connection, batch_id: int, places: Places, *, error: str, now: Moment
 ) -> None:
     """Store the same error for every ID at these places: the batch ends without them."""
-    refused = [
-        FetchedRecord(item, RecordOutcome.ERROR, error=error) for item in set(places.values())
+    rows = [
+        _row(batch_id, position, FetchedRecord(item, RecordOutcome.ERROR, error=error), now)
+        for position, item in places.items()
     ]
-    store_records(connection, batch_id, places, refused, now)
+    if rows:
+        connection.execute(insert(records), rows)
 
 
 def storable(error: str) -> str:

@@ -139,4 +139,6 @@ def find_records(database: Database, ingestion_id: str) -> IngestionRecords:
         row = connection.execute(first).first()
     if row is None:
         raise UnknownIngestion(ingestion_id)
-    return IngestionRecords(database, ingestion_id, row.batch_count, len(json.loads(row.ids)))
+    return IngestionRecords(
+        database, ingestion_id, row.batch_count, max(1, len(json.loads(row.ids)))
+    )

@@ -57,7 +57,12 @@ def refusal(
     return _closed(source, state, now) or _nothing_may_go(connection, source, state, now)
 
 
-def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | None:
+def is_held(state: AnyRow, now: Moment) -> bool:
+    """True when a source may make no call, whatever its slot; `state` is its row."""
+    return _held(state, now) is not None
+
+
+def _held(state: AnyRow, now: Moment) -> Refusal | None:
     if state.paused_at is not None:
         return Refusal(Wait.PAUSED)
     if state.deferred_until is not None and state.deferred_until > now.at:
@@ -66,6 +71,13 @@ def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | Non
         wait_seconds = retrying.wait_seconds(state.backoff_until, now.at)
         if wait_seconds:
             return Refusal(Wait.BACKOFF, wait_seconds)
+    return None
+
+
+def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | None:
+    held = _held(state, now)
+    if held:
+        return held
     slot = slot_of(state)
     wait_seconds = pacing.wait_seconds(slot, source.interval_seconds, now)
     # A slot that says nothing is recorded anew by a claim, so one has to be tried.

@@ -17,7 +17,7 @@ from ingest_app.database import Database
 from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
 from ingest_app.models import BatchStatus, DispatchOutcome, RecordOutcome
-from ingest_app.queue.breaker import defer_source, note_failure, note_success
+from ingest_app.queue.breaker import defer_source, note_failure, note_rejection, note_success
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE, dispatch_columns
 from ingest_app.queue.recording import close_records, storable, store_records
@@ -43,7 +43,8 @@ def complete_batch(
     """
     with database.write() as connection:
         now = clock.read()
-        note_success(connection, claim.source)
+        if called is not None:
+            note_success(connection, claim.source)
         refused_count = claim.refused_count + _refused_count(fetched)
         if refused_count:
             error = f"The upstream refused {refused_count} of its IDs."
@@ -122,14 +123,12 @@ def fail_batch(
     with database.write() as connection:
         now = clock.read()
         _end(connection, claim, BatchStatus.FAILED, now, called=called, error=error)
-        store_records(connection, claim.batch_id, claim.places, fetched, now)
-        answered = {record.item_id for record in fetched}
-        rest = {at: item for at, item in claim.places.items() if item not in answered}
+        rest = store_records(connection, claim.batch_id, claim.places, fetched, now)
         close_records(connection, claim.batch_id, rest, error=error, now=now)
         if is_outage:
             note_failure(connection, claim, error=error, jitter=jitter, now=now)
         else:
-            note_success(connection, claim.source)
+            note_rejection(connection, claim.source, error=error)
 
 
 def release_batch(

@@ -54,24 +54,6 @@ def submit_ingestion(
         "idempotency_key": idempotency_key,
         "request_digest": idempotency_key and _digest(ids, priority, source.name),
     }
-    ingestion_id = _store(database, ingestion, chunks, clock)
-    if ingestion_id == ingestion["id"]:
-        work_arrived.send(database, source=source.name)
-    return ingestion_id
-
-
-def _digest(ids: Sequence[ItemId], priority: Priority, source_name: str) -> str:
-    # Of what was asked for alone: how it is cut into batches is a setting, which may change.
-    asked = json.dumps([ids, priority.value, source_name], separators=(",", ":"))
-    return hashlib.sha256(asked.encode()).hexdigest()
-
-
-def _store(
-    database: Database,
-    ingestion: dict[str, object],
-    chunks: Sequence[Sequence[ItemId]],
-    clock: Clock,
-) -> str:
     # The key is looked up under the write lock: of two requests at once the second finds the first.
     with database.write() as connection:
         stored_id = _stored_before(connection, ingestion)
@@ -80,7 +62,14 @@ def _store(
         ingestion["created_at"] = clock.read().at
         connection.execute(insert(ingestions), ingestion)
         _insert_batches(connection, ingestion, chunks)
-        return str(ingestion["id"])
+    work_arrived.send(database, source=source.name)
+    return str(ingestion["id"])
+
+
+def _digest(ids: Sequence[ItemId], priority: Priority, source_name: str) -> str:
+    # Of what was asked for alone: how it is cut into batches is a setting, which may change.
+    asked = json.dumps([ids, priority.value, source_name], separators=(",", ":"))
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def _stored_before(connection: Connection, ingestion: Mapping[str, object]) -> str | None:

@@ -18,7 +18,8 @@ class Source(Protocol):
         """Call the upstream for one batch: one record for each of `ids`, in any order.
 
         start: to be called once, when all is ready and right before the request leaves: it returns
-            when the slot allows it. What it raises must not be caught.
+            when the slot allows it. What it raises must not be caught. Without a call, where all of
+            the IDs are errors before, it is not called either.
         Raises UpstreamError when some of the IDs are to be asked for again, UpstreamBusy when the
         upstream wants a pause, and UpstreamRejected when it will never answer. Any other exception
         counts as UpstreamError.

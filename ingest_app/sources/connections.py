@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import Any
 
@@ -18,6 +19,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 _LONGEST_IDLE_SECONDS = 4.0
 """Apache, Node and uvicorn close a connection after 5 idle seconds; a call that meets the close
 would be lost, and its slot with it."""
+
+
+_LONGEST_LINE_BYTES = 65_536
 
 
 class Departure:
@@ -93,6 +97,16 @@ class _TimedResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, CALL.ends_at))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # http.client takes 103 and the like for the answer; the real one, which still comes, would
+        # be taken for that of the next call on this connection (RFC 9110 section 15.2).
+        while True:
+            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not HTTPStatus.SWITCHING_PROTOCOLS < status[1] < HTTPStatus.OK:
+                return status
+            while self.fp.readline(_LONGEST_LINE_BYTES).strip():
+                pass
 
 
 class _Connection(HTTPConnection):

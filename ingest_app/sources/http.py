@@ -60,11 +60,9 @@ class HttpSource(SourceKind):
         records = {item: answers.failed(item, why) for item, why in refused.items() if why}
         asked = [item for item in refused if item not in records]
         try:
-            if not asked:
-                departure.leave()
-            elif self._asks_each:
+            if self._asks_each:
                 self._fetch_each(asked, departure, records)
-            else:
+            elif asked:
                 records |= self._fetch_all(asked, departure)
         except UpstreamError as error:
             error.fetched = tuple(records[item] for item in ids if item in records)

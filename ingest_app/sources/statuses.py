@@ -30,7 +30,7 @@ def check_status(answer: Answer, place: str, url: str, veil: Veil) -> None:
     Raises UpstreamBusy for 429, and for 503 with a time to wait, UpstreamRejected for a redirect,
         Refused for what is final, and UpstreamError for all else.
     """
-    if 200 <= answer.status < 300:
+    if 200 <= answer.status < 300 and answer.status != HTTPStatus.PARTIAL_CONTENT:
         return
     text = veil.over(f"HTTP {answer.status} {answer.reason}".rstrip() + f" from {place}")
     deferral = deferral_of(answer.status, answer.headers, datetime.now(UTC))

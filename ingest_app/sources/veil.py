@@ -26,8 +26,9 @@ class Veil:
 
     def over(self, text: str) -> str:
         """The text in one line, with what is secret covered."""
-        covered = self._secret.sub(_VEIL, text)
-        return "".join(c if c.isprintable() else " " for c in covered).strip()
+        # First, or the zeros of UTF-16 within a secret would hide it from us and nobody else.
+        shown = "".join(c if c.isprintable() else " " * c.isspace() for c in text)
+        return self._secret.sub(_VEIL, shown).strip()
 
     def excerpt(self, text: str) -> str:
         """The beginning of the text, as `over` gives it."""

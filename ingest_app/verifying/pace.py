@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from ingest_app.clock import Moment
 from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches
+from ingest_app.queue.columns import AnyRow
 from ingest_app.verifying.findings import Finding
 
 _ROUNDING_SECONDS = 0.000_002  # wall times are kept in microseconds
@@ -125,23 +126,24 @@ def _too_close(earlier: Call, later: Call, gap: float) -> Finding:
 
 def _calls(connection: Connection, source: str) -> Iterator[Call]:
     table = dispatches.c
-    query = (
-        select(dispatches)
-        .where(table.source == source, table.dispatched_at.is_not(None))
-        .order_by(table.id)
-    )
+    query = select(dispatches).where(table.source == source).order_by(table.id)
     backlog = _Backlog(_arrivals(connection, source))
     for row in connection.execute(query):
-        yield Call(
-            dispatch_id=row.id,
-            at=Moment(row.dispatched_at, row.dispatched_boot_seconds, row.boot_id),
-            time_is_known=row.outcome not in (None, DispatchOutcome.LOST),
-            interval_seconds=row.interval_seconds,
-            margin_seconds=row.margin_seconds,
-            late_seconds=_seconds_between(row.slot_opened_at, row.dispatched_at),
-            was_waiting=backlog.waited_since(row.slot_opened_at),
-        )
+        if row.dispatched_at is not None:  # else it was handed back, or could not connect
+            yield _call(row, was_waiting=backlog.waited_since(row.slot_opened_at))
         backlog.leave(row.batch_id)
+
+
+def _call(row: AnyRow, *, was_waiting: bool) -> Call:
+    return Call(
+        dispatch_id=row.id,
+        at=Moment(row.dispatched_at, row.dispatched_boot_seconds, row.boot_id),
+        time_is_known=row.outcome not in (None, DispatchOutcome.LOST),
+        interval_seconds=row.interval_seconds,
+        margin_seconds=row.margin_seconds,
+        late_seconds=_seconds_between(row.slot_opened_at, row.dispatched_at),
+        was_waiting=was_waiting,
+    )
 
 
 class _Backlog:

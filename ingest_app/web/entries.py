@@ -101,7 +101,7 @@ class IngestionEntrySchema(Schema):
     first_triggered_at = Instant(
         required=True,
         allow_none=True,
-        metadata={"description": "When its first batch was dispatched."},
+        metadata={"description": "The first dispatch, where of each batch the latest counts."},
     )
     last_completed_at = Instant(
         required=True,
@@ -130,6 +130,7 @@ class RetrySchema(Schema):
     ids = fields.String(
         load_default="failed",
         validate=validate.OneOf(("failed", "all")),
+        error_messages={"invalid": 'Send "failed" or "all".'},
         metadata={
             "description": "Of the failed batches: the IDs that failed, or all of their IDs."
         },

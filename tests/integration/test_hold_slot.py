@@ -112,3 +112,20 @@ def test_without_the_check_a_slot_is_seen_to_be_used_twice(
     punctual = queue.claim_in_turn()
     moved = hold(queue, late)
     assert too_close([punctual.claimed.boot_seconds, moved.claimed.boot_seconds], 5.0) != []
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param("UPDATE sources SET paused_at = '2026-03-01 12:00:00'", id="paused"),
+        pytest.param("UPDATE sources SET deferred_until = '2026-03-02 12:00:00'", id="deferred"),
+        pytest.param("UPDATE ingestions SET cancelled_at = '2026-03-01 12:00:00'", id="cancelled"),
+    ],
+)
+def test_late_call_is_not_made_after_a_stop(queue: Queue, stop: str) -> None:
+    queue.submit()
+    claim = queue.claim()
+    queue.clock.move(3)  # to connect took long
+    queue.change(stop)
+    with pytest.raises(SlotTaken):
+        hold(queue, claim)

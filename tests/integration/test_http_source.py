@@ -17,7 +17,7 @@ from ingest_app.items import FetchedRecord
 from ingest_app.models import RecordOutcome
 from tests.support.http_sources import SECRET, at_once, http_source
 from tests.support.raw_answers import answers, know_all, outcomes, reply
-from tests.support.raw_upstream import Answer, Upstream, serving
+from tests.support.raw_upstream import Answer, Exchange, Upstream, serving
 
 FETCHED, MISSING, ERROR = RecordOutcome.FETCHED, RecordOutcome.MISSING, RecordOutcome.ERROR
 
@@ -104,10 +104,24 @@ def test_id_that_leads_elsewhere_is_an_error_without_a_call(upstream: Upstream) 
     assert ([request.target for request in upstream.seen], len(started)) == (["/items/1"], 1)
 
 
-def test_start_is_called_even_if_nothing_is_to_be_sent(upstream: Upstream) -> None:
+def test_call_is_not_said_to_start_where_nothing_is_to_be_sent(upstream: Upstream) -> None:
     started: list[None] = []
     records = http_source(upstream.url + ONE).fetch([".."], lambda: started.append(None))
-    assert (outcomes(records), len(started), upstream.seen) == ([("..", ERROR)], 1, [])
+    assert (outcomes(records), started, upstream.seen) == ([("..", ERROR)], [], [])
+
+
+@pytest.mark.parametrize("status", [102, 103])
+def test_answer_in_advance_is_not_taken_for_the_answer(status: int) -> None:
+    def answer(exchange: Exchange) -> None:
+        in_advance = b"HTTP/1.1 %d Wait\r\nLink: </style.css>\r\n\r\n" % status
+        exchange.wfile.write(in_advance)
+        exchange.wfile.flush()
+        exchange.server.stopping.wait(0.05)  # so that it comes alone
+        know_all(exchange)
+
+    with serving(answer) as upstream:
+        records = http_source(upstream.url + ONE).fetch([1, 2, 3], at_once)
+    assert [record.data for record in records] == [{"id": "1"}, {"id": "2"}, {"id": "3"}]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_answer_shuts_the_breaker(queue: Queue, end: object) -> None:
     fail_batches(queue, BREAKER_FAILURE_COUNT)
     assert callable(end)
     end(queue, queue.claim_in_turn())
-    assert source_row(queue) == (0, None, None)
+    assert source_row(queue)[:2] == (0, None)
     queue.claim_in_turn()
     queue.claim_in_turn()  # beside it
 
@@ -210,6 +210,33 @@ def test_back_off_does_not_outlive_a_clock_that_was_set_back(queue: Queue) -> No
     queue.clock.set_wall(-DAY)
     queue.clock.move(10)
     assert queue.ask().claim_token  # type: ignore[union-attr]
+
+
+def test_refusal_is_shown_at_the_source_until_something_succeeds(queue: Queue) -> None:
+    queue.submit(range(6))
+    queue.fail(queue.claim_in_turn(), "HTTP 401 Unauthorized", is_outage=False)
+    assert source_row(queue) == (0, None, "HTTP 401 Unauthorized")
+    queue.complete(queue.claim_in_turn())
+    assert source_row(queue) == (0, None, None)
+
+
+def test_batch_without_a_call_says_nothing_of_its_source(queue: Queue) -> None:
+    queue.submit(range(60))
+    fail_batches(queue, BREAKER_FAILURE_COUNT)
+    claim = queue.claim_in_turn()
+    complete_batch(queue.database, claim, fetched=fetched(claim), called=None, clock=queue.clock)
+    assert source_row(queue)[0] == BREAKER_FAILURE_COUNT
+
+
+def test_ids_a_person_broke_fail_their_batch_and_no_other(queue: Queue) -> None:
+    queue = queue.using(max_attempts=1)
+    queue.submit([1, 2])
+    queue.submit([3])
+    queue.change("UPDATE batches SET ids = '[[1],2]' WHERE id = 1")
+    broken, other = queue.claim_in_turn(), queue.claim_in_turn()
+    queue.clock.move(queue.source.lease_seconds)
+    assert queue.recover() == [broken.batch_id, other.batch_id]
+    assert queue.batch(broken.batch_id).status == "failed"
 
 
 def test_last_failures_count_for_the_breaker_too(queue: Queue) -> None:

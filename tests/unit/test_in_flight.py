@@ -24,6 +24,7 @@ from ingest_app.errors import (
 )
 from ingest_app.in_flight import InFlight
 from ingest_app.items import FetchedRecord, ItemId
+from ingest_app.models import RecordOutcome
 from ingest_app.queue.claim import Claim
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings, SourceSettings
@@ -152,6 +153,20 @@ def test_failed_attempt_is_retried(rig: Rig, source: FakeSource, error: str) -> 
     assert error in settled.facts["error"]
 
 
+def test_ids_that_cannot_be_asked_for_need_no_call(rig: Rig) -> None:
+    class Picky(FakeSource):
+        def fetch(self, ids: Sequence[ItemId], start: Callable[[], None]) -> Any:  # noqa: ARG002
+            return [FetchedRecord(item, RecordOutcome.ERROR, error="no") for item in ids]
+
+    settled = rig.carry_out(Picky())
+    assert (settled.verb, settled.facts["called"]) == ("complete_batch", None)
+
+
+def test_failed_call_is_a_warning_that_says_why(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.carry_out(broken(OSError("no route")))
+    assert caplog.messages[-1].endswith("outcome=retried reason=OSError: no route")
+
+
 def test_order_of_the_records_does_not_matter(rig: Rig) -> None:
     settled = rig.carry_out(disordered())
     assert settled.verb == "complete_batch"
@@ -272,7 +287,7 @@ def test_settled_batch_is_an_event_with_its_facts(
     with caplog.at_level(logging.INFO):
         rig.carry_out(FakeSource())
     assert caplog.messages[-1] == (
-        "batch_settled outcome=completed batch_id=7 source=default attempt=1 dispatch_id=70"
+        "batch_settled batch_id=7 source=default attempt=1 dispatch_id=70 outcome=completed"
     )
 
 

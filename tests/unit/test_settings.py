@@ -327,7 +327,10 @@ def test_kind_does_not_inherit_what_is_the_services_own(tmp_path: Path) -> None:
     [
         pytest.param('[sources.catalog]\nkind = "ftp"\n', "sources.catalog.kind: There is no kind"),
         pytest.param("[sources.catalog]\nkind = 5\n", "sources.catalog.kind: There is no kind '5'"),
-        pytest.param("[sources.catalog]\nurl = 'x'\n", "sources.catalog.url: Unknown field"),
+        pytest.param("[sources.catalog]\nurl = 'x'\n", "sources.catalog.kind: Set it"),
+        pytest.param(
+            "[sources.catalog]\nkind = 'simulated'\nurl = 'x'\n", "sources.catalog.url: Unknown"
+        ),
         pytest.param("[sources.catalog]\nsimulated_latency_seconds = -1\n", "sources.catalog.sim"),
     ],
 )
@@ -356,7 +359,7 @@ def test_secret_comes_from_the_environment_and_is_remembered_as_one(tmp_path: Pa
 
 @pytest.mark.parametrize("environ", [{}, {"TOKEN": ""}], ids=["not set", "empty"])
 def test_secret_that_is_not_there_stops_the_start(tmp_path: Path, environ: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"sources\.catalog.*does not set TOKEN"):
+    with pytest.raises(SettingsError, match=r"sources\.catalog\.headers\.X: .* no TOKEN"):
         load_noted(tmp_path, f'{SECTION}headers = {{ X = "${{TOKEN}}" }}\n', **environ)
 
 
