@@ -50,7 +50,10 @@ def test_no_worker_dispatches_what_is_paused_nor_what_was_cancelled(tmp_path: Pa
         headers = {"Accept": "application/x-ndjson"}
         records = service.get(f"/ingestions/{ingestion_id}/records", headers=headers)
         found = [json.loads(line)["id"] for line in records.text.splitlines()]
-        assert found == list(range(3 * len(ledger.dispatches)))
+        # Not by the dispatches: a call that was late for its slot was not made.
+        completed = [batch for batch in ledger.batches if batch.status == "completed"]
+        assert found == [item for batch in completed for item in batch.ids]
+        assert len(completed) >= 10
         assert service.ledger().violations() == []
 
 
