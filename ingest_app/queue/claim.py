@@ -15,7 +15,7 @@ from ingest_app.models import BatchStatus
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import AnyRow, dispatch_columns, lease_columns, slot_columns, slot_of
 from ingest_app.queue.recording import Places, places_of, unanswered
-from ingest_app.queue.refusing import Refusal, Wait, is_held, refusal
+from ingest_app.queue.refusing import Refusal, Wait, is_stopped, refusal
 from ingest_app.queue.statements import (
     ADD_DISPATCH,
     ADD_SOURCE,
@@ -189,5 +189,5 @@ def _check_still_next(connection: Connection, claim: Claim, now: Moment) -> None
         raise SlotTaken(claim.batch_id)
     state = connection.execute(SOURCE, {"the_source": claim.source}).one()
     # To connect may have taken long, and the answer to a pause or a cancel is out.
-    if is_held(state, now) or connection.scalar(IS_CANCELLED, {"the_batch": claim.batch_id}):
+    if is_stopped(state, now) or connection.scalar(IS_CANCELLED, {"the_batch": claim.batch_id}):
         raise SlotTaken(claim.batch_id)

@@ -57,7 +57,7 @@ def refusal(
     return _closed(source, state, now) or _nothing_may_go(connection, source, state, now)
 
 
-def is_held(state: AnyRow, now: Moment) -> bool:
+def is_stopped(state: AnyRow, now: Moment) -> bool:
     """True when a source may make no call, whatever its slot; `state` is its row."""
     return _held(state, now) is not None
 
