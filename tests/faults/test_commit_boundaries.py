@@ -106,7 +106,7 @@ def _submit_all(service: Service) -> tuple[dict[str, list[object]], list[list[ob
         ids = list[object](numbers)
         try:
             acknowledged[service.ingest(ids)] = ids
-        except requests.ConnectionError:
+        except requests.RequestException:  # also in the middle of an answer
             unanswered.append(ids)
     return acknowledged, unanswered
 

@@ -150,7 +150,7 @@ class Service:
         self._check_alive()
         try:
             return self.get("/readyz").status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def wait_for_log(self, text: str, count: int = 1) -> None:
