@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
+    BindParameter,
     Connection,
     Engine,
     FromClause,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
+from ingest_app.prepared import run_plainly
 
 BUSY_SECONDS = 5.0
 """How long one statement waits for another process to let go of the write lock."""
@@ -131,7 +133,7 @@ def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another wrote in between,
     # whatever the busy timeout: so writers take the write lock first.
     reads = connection.get_execution_options().get("read_only")
-    connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
+    run_plainly(connection, "BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
 
 
 def translate(error: BaseException | None) -> type[DatabaseError] | None:
@@ -140,7 +142,7 @@ def translate(error: BaseException | None) -> type[DatabaseError] | None:
     return None if code is None else _ERRORS.get(code & 0xFF)
 
 
-def array_elements(array: str) -> FromClause:
+def array_elements(array: BindParameter[str]) -> FromClause:
     """The elements of a JSON array as rows: `position` (from 1) and `element` (JSON text)."""
     each = func.json_each(array).table_valued(column("key", Integer), column("value", Text))
     return select((each.c.key + 1).label("position"), each.c.value.label("element")).subquery()

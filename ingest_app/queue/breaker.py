@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ingest_app.clock import Moment
+from ingest_app.prepared import change, fetch_one
 from ingest_app.queue import retrying
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.recording import storable
@@ -15,13 +16,13 @@ from ingest_app.queue.statements import FORGET_FAILURES, SOURCE, UPDATE_SOURCE
 
 def note_success(connection: Connection, source: str) -> None:
     """The upstream answers: whatever failed before is no reason to hold back any more."""
-    connection.execute(FORGET_FAILURES, {"the_source": source})
+    change(connection, FORGET_FAILURES, {"the_source": source})
 
 
 def note_rejection(connection: Connection, source: str, *, error: str) -> None:
     """The upstream answers, and says never: people should see why, should it say so to all."""
     note_success(connection, source)
-    connection.execute(UPDATE_SOURCE, {"the_source": source, "last_error": storable(error)})
+    change(connection, UPDATE_SOURCE, {"the_source": source, "last_error": storable(error)})
 
 
 def note_failure(
@@ -39,7 +40,7 @@ def note_failure(
     is_deferral: the upstream wants to be left alone and does not say for how long, so that the
         source backs off from the first one on.
     """
-    state = connection.execute(SOURCE, {"the_source": claim.source}).one()
+    state = fetch_one(connection, SOURCE, {"the_source": claim.source})
     # One bad batch is not the source's fault, however often it is tried.
     counts = is_deferral or state.failed_batch_id != claim.batch_id
     failure_count = state.failure_count + counts
@@ -50,17 +51,17 @@ def note_failure(
         "last_error": storable(error),
         "backoff_until": _later(state.backoff_until, now, delay(failure_count, jitter=jitter)),
     }
-    connection.execute(UPDATE_SOURCE, {"the_source": claim.source, **values})
+    change(connection, UPDATE_SOURCE, {"the_source": claim.source, **values})
 
 
 def defer_source(
     connection: Connection, source: str, delay_seconds: float, *, error: str, now: Moment
 ) -> None:
     """Let the source wait so long from now, if it does not wait longer already, and say why."""
-    state = connection.execute(SOURCE, {"the_source": source}).one()
+    state = fetch_one(connection, SOURCE, {"the_source": source})
     deferred_until = _later(state.deferred_until, now, delay_seconds)
     values = {"last_error": storable(error), "deferred_until": deferred_until}
-    connection.execute(UPDATE_SOURCE, {"the_source": source, **values})
+    change(connection, UPDATE_SOURCE, {"the_source": source, **values})
 
 
 def _later(until: datetime | None, now: Moment, delay_seconds: float) -> datetime | None:

@@ -12,8 +12,9 @@ from ingest_app.database import Database
 from ingest_app.errors import SlotTaken, StaleClaim
 from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus
+from ingest_app.prepared import Row, change, fetch_first, fetch_one, fetch_value
 from ingest_app.queue import pacing, retrying
-from ingest_app.queue.columns import AnyRow, dispatch_columns, lease_columns, slot_columns, slot_of
+from ingest_app.queue.columns import dispatch_columns, lease_columns, slot_columns, slot_of
 from ingest_app.queue.recording import Places, places_of, unanswered
 from ingest_app.queue.refusing import Refusal, Wait, is_stopped, refusal
 from ingest_app.queue.statements import (
@@ -83,7 +84,7 @@ def claim_next_batch(
         if refused:
             return refused
         _admit_due_retries(connection, source, now)
-        batch = connection.execute(NEXT_BATCH, {"the_source": source.name}).one()
+        batch = fetch_one(connection, NEXT_BATCH, {"the_source": source.name})
         claim = _make_claim(connection, source, batch, now)
         _spend_slot(connection, claim)
         _trigger(connection, claim, source.lease_seconds)
@@ -102,32 +103,30 @@ def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
         moved = replace(claim, claimed=now, margin_seconds=claim.margin_seconds * 2)
         _spend_slot(connection, moved)
         spent = {"margin_seconds": moved.margin_seconds, **dispatch_columns(moved.claimed)}
-        connection.execute(UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **spent})
+        change(connection, UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **spent})
     return moved
 
 
-def _source_state(connection: Connection, source: SourceSettings) -> AnyRow:
-    state = connection.execute(SOURCE, {"the_source": source.name}).first()
-    return state or connection.execute(ADD_SOURCE, {"name": source.name}).one()
+def _source_state(connection: Connection, source: SourceSettings) -> Row:
+    state = fetch_first(connection, SOURCE, {"the_source": source.name})
+    return state or fetch_one(connection, ADD_SOURCE, {"name": source.name})
 
 
 def _start_pace_anew(
     connection: Connection, source: SourceSettings, slot: pacing.Slot, now: Moment
 ) -> Refusal:
     slot = pacing.anew(slot, source.interval_seconds, now)
-    connection.execute(UPDATE_SOURCE, {"the_source": source.name, **slot_columns(slot)})
+    change(connection, UPDATE_SOURCE, {"the_source": source.name, **slot_columns(slot)})
     return Refusal(Wait.SLOT, pacing.wait_seconds(slot, source.interval_seconds, now))
 
 
 def _admit_due_retries(connection: Connection, source: SourceSettings, now: Moment) -> None:
     longest = now.later(retrying.LONGEST_DELAY_SECONDS)
     due = {"the_source": source.name, "the_present": now.at, "the_longest_wait": longest.at}
-    connection.execute(ADMIT_DUE_RETRIES, due)
+    change(connection, ADMIT_DUE_RETRIES, due)
 
 
-def _make_claim(
-    connection: Connection, source: SourceSettings, batch: AnyRow, now: Moment
-) -> Claim:
+def _make_claim(connection: Connection, source: SourceSettings, batch: Row, now: Moment) -> Claim:
     places, refused_count = (
         unanswered(connection, batch.id, batch.ids)
         if batch.has_records
@@ -149,7 +148,7 @@ def _make_claim(
 
 def _spend_slot(connection: Connection, claim: Claim) -> None:
     slot = pacing.next_slot(claim.claimed, claim.interval_seconds, claim.margin_seconds)
-    connection.execute(UPDATE_SOURCE, {"the_source": claim.source, **slot_columns(slot)})
+    change(connection, UPDATE_SOURCE, {"the_source": claim.source, **slot_columns(slot)})
 
 
 def _trigger(connection: Connection, claim: Claim, lease_seconds: float) -> None:
@@ -160,7 +159,7 @@ def _trigger(connection: Connection, claim: Claim, lease_seconds: float) -> None
         "claim_token": claim.claim_token,
         **lease_columns(claim.claimed, lease_seconds),
     }
-    connection.execute(UPDATE_BATCH, {"the_batch": claim.batch_id, **triggered})
+    change(connection, UPDATE_BATCH, {"the_batch": claim.batch_id, **triggered})
 
 
 def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worker: str) -> int:
@@ -175,19 +174,21 @@ def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worke
         "slot_opened_at": None if late_seconds is None else claim.claimed.later(-late_seconds).at,
         "interval_seconds": claim.interval_seconds,
         "margin_seconds": claim.margin_seconds,
-        "newest_batch_id": connection.execute(NEWEST_BATCH_ID).scalar_one(),
+        "newest_batch_id": fetch_value(connection, NEWEST_BATCH_ID, {}),
         **dispatch_columns(claim.claimed),
     }
-    return int(connection.execute(ADD_DISPATCH, row).scalar_one())
+    return int(fetch_value(connection, ADD_DISPATCH, row))
 
 
 def _check_still_next(connection: Connection, claim: Claim, now: Moment) -> None:
     held = {"the_batch": claim.batch_id, "the_token": claim.claim_token}
-    if connection.scalar(IS_HELD, held) is None:
+    if fetch_value(connection, IS_HELD, held) is None:
         raise StaleClaim(claim.batch_id)
-    if connection.scalar(LAST_DISPATCH, {"the_source": claim.source}) != claim.dispatch_id:
+    if fetch_value(connection, LAST_DISPATCH, {"the_source": claim.source}) != claim.dispatch_id:
         raise SlotTaken(claim.batch_id)
-    state = connection.execute(SOURCE, {"the_source": claim.source}).one()
+    state = fetch_one(connection, SOURCE, {"the_source": claim.source})
     # To connect may have taken long, and the answer to a pause or a cancel is out.
-    if is_stopped(state, now) or connection.scalar(IS_CANCELLED, {"the_batch": claim.batch_id}):
+    if is_stopped(state, now) or fetch_value(
+        connection, IS_CANCELLED, {"the_batch": claim.batch_id}
+    ):
         raise SlotTaken(claim.batch_id)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, literal_column
+from sqlalchemy import ColumnElement, case, literal_column
 
 from ingest_app.clock import Moment
 from ingest_app.models import BatchStatus, batches
+from ingest_app.prepared import Row
 from ingest_app.queue.pacing import UNUSED, Slot
-
-AnyRow = Row[*tuple[Any, ...]]
 
 # Literals, not parameters: only then does SQLite see that a partial index fits.
 WAITING: ColumnElement[bool] = batches.c.status == literal_column(f"'{BatchStatus.YET_TO_START}'")
@@ -60,7 +59,7 @@ def slot_columns(slot: Slot) -> dict[str, Any]:
     }
 
 
-def slot_of(state: AnyRow) -> Slot:
+def slot_of(state: Row) -> Slot:
     """The slot in a row of `sources`."""
     if state.next_slot_at is None:
         return UNUSED

@@ -10,7 +10,8 @@ from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
 from ingest_app.models import BatchStatus, RecordOutcome, batches, ingestions, records
-from ingest_app.queue.columns import TRIGGERED, WAITING, AnyRow
+from ingest_app.prepared import Row, change, fetch_first
+from ingest_app.queue.columns import TRIGGERED, WAITING
 from ingest_app.queue.statements import ADD_SOURCE, SOURCE, UPDATE_SOURCE
 from ingest_app.queue.submit import work_arrived
 
@@ -63,21 +64,21 @@ def pause_source(database: Database, source_name: str, *, clock: Clock) -> None:
     """Claim nothing of the source from now on; what is in flight ends by itself."""
     with database.write() as connection:
         paused = {"paused_at": clock.read().at}
-        state = connection.execute(SOURCE, {"the_source": source_name}).first()
+        state = fetch_first(connection, SOURCE, {"the_source": source_name})
         if state is None:
-            connection.execute(ADD_SOURCE, {"name": source_name, **paused})
+            change(connection, ADD_SOURCE, {"name": source_name, **paused})
         elif state.paused_at is None:
-            connection.execute(UPDATE_SOURCE, {"the_source": source_name, **paused})
+            change(connection, UPDATE_SOURCE, {"the_source": source_name, **paused})
 
 
 def resume_source(database: Database, source_name: str) -> None:
     """Let the source go on at its next slot, whatever it waits for: a deferral ends too."""
     with database.write() as connection:
-        connection.execute(UPDATE_SOURCE, {"the_source": source_name, **_GOES_ON})
+        change(connection, UPDATE_SOURCE, {"the_source": source_name, **_GOES_ON})
     work_arrived.send(database, source=source_name)
 
 
-def _ingestion(connection: Connection, ingestion_id: str) -> AnyRow:
+def _ingestion(connection: Connection, ingestion_id: str) -> Row:
     query = select(ingestions).where(ingestions.c.id == ingestion_id)
     ingestion = connection.execute(query).first()
     if ingestion is None:
@@ -86,13 +87,13 @@ def _ingestion(connection: Connection, ingestion_id: str) -> AnyRow:
 
 
 def _change_batches(
-    connection: Connection, ingestion: AnyRow, which: Any, values: dict[str, Any]
+    connection: Connection, ingestion: Row, which: Any, values: dict[str, Any]
 ) -> int:
     of_it = batches.c.ingestion_id == ingestion.id
     return connection.execute(update(batches).where(of_it, which).values(values)).rowcount
 
 
-def _is_in_flight(connection: Connection, ingestion: AnyRow) -> bool:
+def _is_in_flight(connection: Connection, ingestion: Row) -> bool:
     # The source leads to the few batches that are in flight, past the ingestion's many.
     query = select(batches.c.id).where(
         batches.c.source == ingestion.source, TRIGGERED, batches.c.ingestion_id == ingestion.id

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, select, tuple_
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
 from ingest_app.models import BatchStatus, Priority, ingestion_status, ingestions
-from ingest_app.queue.columns import AnyRow
+from ingest_app.prepared import Row
 
 MOST_LOOKED_AT = 1_000
 """How many ingestions one page looks at for those that were asked for."""
@@ -105,11 +105,11 @@ def _newest(after: Place | None) -> Select[Any]:
     return (query if after is None else query.where(place < after)).limit(MOST_LOOKED_AT + 1)
 
 
-def _may_be(row: AnyRow, wanted: Wanted) -> bool:
+def _may_be(row: Row, wanted: Wanted) -> bool:
     return wanted.priority in (None, row.priority) and wanted.source in (None, row.source)
 
 
-def _look_up(connection: Connection, row: AnyRow) -> IngestionEntry | None:
+def _look_up(connection: Connection, row: Row) -> IngestionEntry | None:
     found = connection.execute(_STATUS, {"the_ingestion": row.id}).first()
     if found is None:  # a person has deleted its batches
         return None

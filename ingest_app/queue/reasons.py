@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ingest_app.queue.columns import AnyRow
+from ingest_app.prepared import Row
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.queue.retrying import breaker_is_open
 
@@ -12,7 +12,7 @@ NOTHING_WAITS = "Nothing waits."
 NOT_CONFIGURED = "It is not configured any more; what waits goes on when it is configured again."
 
 
-def reason(refused: Refusal, row: AnyRow, *, in_flight_count: int) -> str:  # noqa: PLR0911
+def reason(refused: Refusal, row: Row, *, in_flight_count: int) -> str:  # noqa: PLR0911
     """Say what a claim was refused for; `row` is the source's."""
     match refused.reason:
         case Wait.EMPTY:
@@ -33,14 +33,14 @@ def reason(refused: Refusal, row: AnyRow, *, in_flight_count: int) -> str:  # no
             return _in_flight(row, in_flight_count)
 
 
-def _in_flight(row: AnyRow, count: int) -> str:
+def _in_flight(row: Row, count: int) -> str:
     what = f"{count} {'batch is' if count == 1 else 'batches are'} in flight, as many as may be"
     if not breaker_is_open(row.failure_count):
         return f"{what}."
     return _because(f"{what} after {_failures(row)}", row.last_error)
 
 
-def _failures(row: AnyRow) -> str:
+def _failures(row: Row) -> str:
     count = row.failure_count
     return "a failure" if count == 1 else f"{count} failures on end"
 

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from ingest_app.clock import Moment
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome, records
-from ingest_app.queue.statements import RECORDS_OF_BATCH
+from ingest_app.models import RecordOutcome
+from ingest_app.prepared import change_each, fetch_all
+from ingest_app.queue.statements import ADD_RECORD, RECORDS_OF_BATCH
 
 _ERROR_LENGTH = 2_000
 
@@ -31,7 +32,7 @@ def unanswered(connection: Connection, batch_id: int, ids: str) -> tuple[Places,
     """
     outcomes = {
         row.position: row.outcome
-        for row in connection.execute(RECORDS_OF_BATCH, {"the_batch": batch_id})
+        for row in fetch_all(connection, RECORDS_OF_BATCH, {"the_batch": batch_id})
     }
     refused_count = sum(outcome == RecordOutcome.ERROR for outcome in outcomes.values())
     places = places_of(ids).items()
@@ -51,8 +52,7 @@ def store_records(
         return places
     named = {position: item for position, item in places.items() if item in by_id}
     rows = [_row(batch_id, position, by_id[item], now) for position, item in named.items()]
-    if rows:
-        connection.execute(insert(records), rows)
+    change_each(connection, ADD_RECORD, rows)
     return {position: item for position, item in places.items() if position not in named}
 
 
@@ -64,8 +64,7 @@ def close_records(
         _row(batch_id, position, FetchedRecord(item, RecordOutcome.ERROR, error=error), now)
         for position, item in places.items()
     ]
-    if rows:
-        connection.execute(insert(records), rows)
+    change_each(connection, ADD_RECORD, rows)
 
 
 def storable(error: str) -> str:

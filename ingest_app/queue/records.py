@@ -13,7 +13,7 @@ from sqlalchemy import Integer, bindparam, literal_column, or_, select
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
 from ingest_app.models import RecordOutcome, batches, ingestions, records
-from ingest_app.queue.columns import AnyRow
+from ingest_app.prepared import Row
 
 BATCHES_A_READ = 500
 RECORDS_A_READ = 1_000
@@ -102,8 +102,8 @@ class IngestionRecords:
 
     def _read_some(
         self, at: _Bookmark, outcome: RecordOutcome | None, most: int
-    ) -> tuple[Sequence[AnyRow], _Bookmark]:
-        rows: list[AnyRow] = []
+    ) -> tuple[Sequence[Row], _Bookmark]:
+        rows: list[Row] = []
         length, end = 0, at.batch + BATCHES_A_READ
         chosen = {
             "the_ingestion": self.ingestion_id,
@@ -121,7 +121,7 @@ class IngestionRecords:
                     return rows, _Bookmark(row.batch, row.record)
         return rows, _Bookmark(end, 0)
 
-    def _line(self, row: AnyRow) -> RecordLine:
+    def _line(self, row: Row) -> RecordLine:
         # Unpacked, since a row's attributes take longer than the database.
         batch, record, *found = row
         position = (batch - 1) * self.batch_size + record

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, and_, select
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches
+from ingest_app.prepared import Row, change, fetch_value
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import (
     NO_LEASE,
     TRIGGERED,
-    AnyRow,
     lease_columns,
     lease_is_over,
 )
@@ -50,7 +50,7 @@ def renew_leases(
         until = lease_columns(clock.read(), source.lease_seconds)
         for claim in claims:
             held = {"the_batch": claim.batch_id, "the_token": claim.claim_token}
-            connection.execute(UPDATE_HELD_BATCH, {**held, **until})
+            change(connection, UPDATE_HELD_BATCH, {**held, **until})
 
 
 def recover_expired_leases(
@@ -70,7 +70,7 @@ def recover_expired_leases(
         `watching`.
     """
     with database.read() as connection:
-        if connection.scalar(ANY_IN_FLIGHT, {"the_source": source.name}) is None:
+        if fetch_value(connection, ANY_IN_FLIGHT, {"the_source": source.name}) is None:
             return ()
     # To have taken the write lock is what a look consists of: so could whoever lives.
     with database.write() as connection:
@@ -85,7 +85,7 @@ def recover_expired_leases(
         return [_take_back(connection, batch, source.max_attempts, now) for batch in lost]
 
 
-def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> Sequence[AnyRow]:
+def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> Sequence[Row]:
     return connection.execute(
         select(
             batches.c.id.label("batch_id"),
@@ -104,7 +104,7 @@ def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> S
     ).all()
 
 
-def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Moment) -> Recovered:
+def _take_back(connection: Connection, batch: Row, max_attempts: int, now: Moment) -> Recovered:
     error = _SILENT if batch.is_over else _DEAD
     status = _status_after(connection, batch, max_attempts)
     values: dict[str, Any] = {"status": status.value, "last_error": error}
@@ -113,15 +113,15 @@ def _take_back(connection: Connection, batch: AnyRow, max_attempts: int, now: Mo
         close_records(connection, batch.batch_id, rest, error=error, now=now)
     if status is not BatchStatus.YET_TO_START:
         values["completed_at"] = now.at
-    connection.execute(UPDATE_BATCH, {"the_batch": batch.batch_id, **values, **NO_LEASE})
+    change(connection, UPDATE_BATCH, {"the_batch": batch.batch_id, **values, **NO_LEASE})
     lost = {"outcome": DispatchOutcome.LOST.value, "finished_at": now.at, "error": error}
-    connection.execute(UPDATE_DISPATCH, {"the_dispatch": batch.dispatch_id, **lost})
+    change(connection, UPDATE_DISPATCH, {"the_dispatch": batch.dispatch_id, **lost})
     return Recovered(batch.batch_id, source=batch.source, worker=batch.worker, reason=error)
 
 
-def _status_after(connection: Connection, batch: AnyRow, max_attempts: int) -> BatchStatus:
+def _status_after(connection: Connection, batch: Row, max_attempts: int) -> BatchStatus:
     if batch.attempt_count >= max_attempts:
         return BatchStatus.FAILED
-    if connection.scalar(IS_CANCELLED, {"the_batch": batch.batch_id}):
+    if fetch_value(connection, IS_CANCELLED, {"the_batch": batch.batch_id}):
         return BatchStatus.CANCELLED
     return BatchStatus.YET_TO_START

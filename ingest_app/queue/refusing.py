@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
+from ingest_app.prepared import Row, fetch_first, fetch_value
 from ingest_app.queue import pacing, retrying
-from ingest_app.queue.columns import AnyRow, slot_of
+from ingest_app.queue.columns import slot_of
 from ingest_app.queue.statements import (
     ANY_THAT_GOES_NOW,
     FIRST_RETRY_AT,
@@ -46,23 +47,23 @@ class Refusal:
 def find_refusal(database: Database, source: SourceSettings, *, clock: Clock) -> Refusal | None:
     """Why a claim would be refused, without the write lock; None when it is worth a try."""
     with database.read() as connection:
-        state = connection.execute(SOURCE, {"the_source": source.name}).first()
+        state = fetch_first(connection, SOURCE, {"the_source": source.name})
         return refusal(connection, source, state, clock.read()) if state else None
 
 
 def refusal(
-    connection: Connection, source: SourceSettings, state: AnyRow, now: Moment
+    connection: Connection, source: SourceSettings, state: Row, now: Moment
 ) -> Refusal | None:
     """The same inside a transaction; `state` is the source's row."""
     return _closed(source, state, now) or _nothing_may_go(connection, source, state, now)
 
 
-def is_stopped(state: AnyRow, now: Moment) -> bool:
+def is_stopped(state: Row, now: Moment) -> bool:
     """True when a source may make no call, whatever its slot; `state` is its row."""
     return _held(state, now) is not None
 
 
-def _held(state: AnyRow, now: Moment) -> Refusal | None:
+def _held(state: Row, now: Moment) -> Refusal | None:
     if state.paused_at is not None:
         return Refusal(Wait.PAUSED)
     if state.deferred_until is not None and state.deferred_until > now.at:
@@ -74,7 +75,7 @@ def _held(state: AnyRow, now: Moment) -> Refusal | None:
     return None
 
 
-def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | None:
+def _closed(source: SourceSettings, state: Row, now: Moment) -> Refusal | None:
     held = _held(state, now)
     if held:
         return held
@@ -87,19 +88,19 @@ def _closed(source: SourceSettings, state: AnyRow, now: Moment) -> Refusal | Non
 
 
 def _nothing_may_go(
-    connection: Connection, source: SourceSettings, state: AnyRow, now: Moment
+    connection: Connection, source: SourceSettings, state: Row, now: Moment
 ) -> Refusal | None:
     the_source = {"the_source": source.name}
     most = 1 if retrying.breaker_is_open(state.failure_count) else source.max_in_flight
-    if connection.execute(IN_FLIGHT_COUNT, the_source).scalar_one() >= most:
+    if fetch_value(connection, IN_FLIGHT_COUNT, the_source) >= most:
         return Refusal(Wait.IN_FLIGHT)
-    if connection.scalar(ANY_THAT_GOES_NOW, the_source) is not None:
+    if fetch_value(connection, ANY_THAT_GOES_NOW, the_source) is not None:
         return None
     return _waits_for_retry(connection, source, now)
 
 
 def _waits_for_retry(connection: Connection, source: SourceSettings, now: Moment) -> Refusal | None:
-    not_before = connection.scalar(FIRST_RETRY_AT, {"the_source": source.name})
+    not_before = fetch_value(connection, FIRST_RETRY_AT, {"the_source": source.name})
     if not_before is None:
         return Refusal(Wait.EMPTY)
     wait_seconds = retrying.wait_seconds(not_before, now.at)

@@ -17,6 +17,7 @@ from ingest_app.database import Database
 from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
 from ingest_app.models import BatchStatus, DispatchOutcome, RecordOutcome
+from ingest_app.prepared import change, fetch_value
 from ingest_app.queue.breaker import defer_source, note_failure, note_rejection, note_success
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE, dispatch_columns
@@ -155,7 +156,7 @@ def write_off(database: Database, claim: Claim, *, called: Moment | None, clock:
             "error": "The batch was taken away from its worker.",
             **dispatch_columns(called),
         }
-        connection.execute(UPDATE_OPEN_DISPATCH, {"the_dispatch": claim.dispatch_id, **lost})
+        change(connection, UPDATE_OPEN_DISPATCH, {"the_dispatch": claim.dispatch_id, **lost})
 
 
 def _refused_count(fetched: Sequence[FetchedRecord]) -> int:
@@ -164,7 +165,7 @@ def _refused_count(fetched: Sequence[FetchedRecord]) -> int:
 
 def _hand_back(connection: Connection, claim: Claim, values: dict[str, Any], now: Moment) -> None:
     values = {"status": BatchStatus.YET_TO_START.value, **values}
-    if connection.scalar(IS_CANCELLED, {"the_batch": claim.batch_id}):
+    if fetch_value(connection, IS_CANCELLED, {"the_batch": claim.batch_id}):
         cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now.at}
         values |= {**cancelled, "not_before": None}
     _let_go(connection, claim, values)
@@ -191,7 +192,7 @@ def _end(
 
 def _let_go(connection: Connection, claim: Claim, values: dict[str, Any]) -> None:
     held = {"the_batch": claim.batch_id, "the_token": claim.claim_token}
-    if connection.execute(UPDATE_HELD_BATCH, {**held, **values, **NO_LEASE}).rowcount != 1:
+    if change(connection, UPDATE_HELD_BATCH, {**held, **values, **NO_LEASE}) != 1:
         raise StaleClaim(claim.batch_id)
 
 
@@ -210,4 +211,4 @@ def _write_outcome(
         "error": error and storable(error),
         **dispatch_columns(called),
     }
-    connection.execute(UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **ended})
+    change(connection, UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **ended})

@@ -12,8 +12,9 @@ from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.errors import NoSuchSource
 from ingest_app.models import Priority, batches, sources
+from ingest_app.prepared import Row, fetch_first, fetch_value
 from ingest_app.queue import pacing
-from ingest_app.queue.columns import WAITING, AnyRow, slot_of
+from ingest_app.queue.columns import WAITING, slot_of
 from ingest_app.queue.reasons import NOT_CONFIGURED, NOTHING_WAITS, reason
 from ingest_app.queue.refusing import Wait, refusal
 from ingest_app.queue.statements import IN_FLIGHT_COUNT, SOURCE
@@ -65,7 +66,7 @@ class SourceState:
 
 @dataclass(frozen=True)
 class _Seen:
-    row: AnyRow | None
+    row: Row | None
     source: SourceSettings | None
     waiting: Mapping[str, int]
     in_flight_count: int
@@ -110,12 +111,12 @@ def _with_work(connection: Connection) -> Iterator[str]:
 def _state(
     connection: Connection, name: str, source: SourceSettings | None, now: Moment
 ) -> SourceState:
-    row = connection.execute(SOURCE, {"the_source": name}).first()
+    row = fetch_first(connection, SOURCE, {"the_source": name})
     seen = _Seen(
         row,
         source,
         _waiting_counts(connection, name),
-        connection.execute(IN_FLIGHT_COUNT, {"the_source": name}).scalar_one(),
+        fetch_value(connection, IN_FLIGHT_COUNT, {"the_source": name}),
     )
     return SourceState(
         name=name,
@@ -143,9 +144,7 @@ def _waiting_counts(connection: Connection, name: str) -> Mapping[str, int]:
     return counts
 
 
-def _next_slot_at(
-    row: AnyRow | None, source: SourceSettings | None, now: Moment
-) -> datetime | None:
+def _next_slot_at(row: Row | None, source: SourceSettings | None, now: Moment) -> datetime | None:
     if row is None or source is None:
         return None
     slot = slot_of(row)

@@ -1,4 +1,4 @@
-"""The statements every dispatch runs, built once: to build one anew costs more than to run it.
+"""The statements every submission and dispatch runs, built once and run by `prepared`.
 
 Parameters that choose rows are named `the_…`; all other parameters of an UPDATE are the columns it
 sets.
@@ -6,10 +6,22 @@ sets.
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    Integer,
+    Text,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from ingest_app.models import batches, dispatches, ingestions, records, sources
+from ingest_app.models import BatchStatus, batches, dispatches, ingestions, records, sources
 from ingest_app.queue.columns import TRIGGERED, WAITING
+from ingest_app.sqlite import array_elements
 
 _THE_SOURCE = batches.c.source == bindparam("the_source")
 _THE_BATCH = batches.c.id == bindparam("the_batch")
@@ -41,6 +53,19 @@ NEXT_BATCH = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
+_CHUNK = array_elements(bindparam("the_chunks", type_=Text))
+ADD_BATCHES = insert(batches).from_select(
+    ["ingestion_id", "position", "source", "ids", "status", "priority_rank", "created_at"],
+    select(
+        bindparam("the_ingestion", type_=Text),
+        _CHUNK.c.position,
+        bindparam("the_source", type_=Text),
+        _CHUNK.c.element,
+        literal_column(f"'{BatchStatus.YET_TO_START}'"),
+        bindparam("the_rank", type_=Integer),
+        bindparam("the_time", type_=batches.c.created_at.type),
+    ),
+)
 NEWEST_BATCH_ID = select(func.max(batches.c.id))
 FIRST_RETRY_AT = select(func.min(batches.c.not_before)).where(*_GOES_LATER)
 ADMIT_DUE_RETRIES = (
@@ -53,10 +78,15 @@ ADMIT_DUE_RETRIES = (
     .values(not_before=None)
 )
 
+ADD_RECORD = insert(records)
 RECORDS_OF_BATCH = select(records.c.position, records.c.outcome).where(
     records.c.batch_id == bindparam("the_batch")
 )
 
+ADD_INGESTION = insert(ingestions)
+IDEMPOTENT_INGESTION = select(ingestions.c.id, ingestions.c.request_digest).where(
+    ingestions.c.idempotency_key == bindparam("the_key")
+)
 IS_CANCELLED = (
     select(ingestions.c.cancelled_at.is_not(None))
     .join(batches, batches.c.ingestion_id == ingestions.c.id)

@@ -9,15 +9,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from blinker import Signal
-from sqlalchemy import Connection, insert, literal, select
+from sqlalchemy import Connection
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import IdempotencyKeyReused
 from ingest_app.items import ItemId
-from ingest_app.models import BatchStatus, Priority, batches, ingestions
+from ingest_app.models import Priority
+from ingest_app.prepared import change, fetch_first
+from ingest_app.queue.statements import ADD_BATCHES, ADD_INGESTION, IDEMPOTENT_INGESTION
 from ingest_app.settings import SourceSettings
-from ingest_app.sqlite import array_elements
 
 work_arrived = Signal()
 """Sent after the commit, by the database it was stored in, with `source`: its name. Receivers must
@@ -60,7 +61,7 @@ def submit_ingestion(
         if stored_id is not None:
             return stored_id
         ingestion["created_at"] = clock.read().at
-        connection.execute(insert(ingestions), ingestion)
+        change(connection, ADD_INGESTION, ingestion)
         _insert_batches(connection, ingestion, chunks)
     work_arrived.send(database, source=source.name)
     return str(ingestion["id"])
@@ -76,9 +77,7 @@ def _stored_before(connection: Connection, ingestion: Mapping[str, object]) -> s
     key = ingestion["idempotency_key"]
     if key is None:
         return None
-    columns = ingestions.c
-    query = select(columns.id, columns.request_digest).where(columns.idempotency_key == key)
-    stored = connection.execute(query).first()
+    stored = fetch_first(connection, IDEMPOTENT_INGESTION, {"the_key": key})
     if stored is not None and stored.request_digest != ingestion["request_digest"]:
         raise IdempotencyKeyReused(str(key), stored.id)
     return None if stored is None else str(stored.id)
@@ -89,14 +88,11 @@ def _insert_batches(
 ) -> None:
     # One statement over one bound array: five times faster than a row at a time, in a fifth
     # of the memory.
-    chunk = array_elements(json.dumps(chunks, ensure_ascii=False, separators=(",", ":")))
-    columns = {
-        "ingestion_id": literal(ingestion["id"]),
-        "position": chunk.c.position,
-        "source": literal(ingestion["source"]),
-        "ids": chunk.c.element,
-        "status": literal(BatchStatus.YET_TO_START.value),
-        "priority_rank": literal(ingestion["priority_rank"]),
-        "created_at": literal(ingestion["created_at"], batches.c.created_at.type),
+    added = {
+        "the_ingestion": ingestion["id"],
+        "the_source": ingestion["source"],
+        "the_rank": ingestion["priority_rank"],
+        "the_time": ingestion["created_at"],
+        "the_chunks": json.dumps(chunks, ensure_ascii=False, separators=(",", ":")),
     }
-    connection.execute(insert(batches).from_select(list(columns), select(*columns.values())))
+    change(connection, ADD_BATCHES, added)

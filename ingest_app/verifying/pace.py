@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from ingest_app.clock import Moment
 from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches
-from ingest_app.queue.columns import AnyRow
+from ingest_app.prepared import Row
 from ingest_app.verifying.findings import Finding
 
 _ROUNDING_SECONDS = 0.000_002  # wall times are kept in microseconds
@@ -134,7 +134,7 @@ def _calls(connection: Connection, source: str) -> Iterator[Call]:
         backlog.leave(row.batch_id)
 
 
-def _call(row: AnyRow, *, was_waiting: bool) -> Call:
+def _call(row: Row, *, was_waiting: bool) -> Call:
     return Call(
         dispatch_id=row.id,
         at=Moment(row.dispatched_at, row.dispatched_boot_seconds, row.boot_id),

@@ -25,20 +25,22 @@ SLOW = ("SCAN batches", "SCAN dispatches", "SCAN ingestions", "TEMP B-TREE", "AU
 @contextmanager
 def plans(database: Database) -> Iterator[list[str]]:
     """The plans of all statements that are run meanwhile, to be read afterwards."""
-    statements: list[tuple[str, Any]] = []
+    statements: list[str] = []
     found: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            statements.append((statement, values))
+    def watch(driver: Any, *_: Any) -> None:
+        driver.set_trace_callback(statements.append)  # of SQLite: values stand in the text
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    database.engine.dispose()
+    event.listen(database.engine, "connect", watch)
     yield found
-    event.remove(database.engine, "before_cursor_execute", note)
+    event.remove(database.engine, "connect", watch)
+    database.engine.dispose()
     with database.read() as connection:
-        for statement, values in statements:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
-            found.append("; ".join(str(row[-1]) for row in plan))
+        for statement in statements:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
+                found.append("; ".join(str(row[-1]) for row in plan))
 
 
 @pytest.fixture(params=["as migrated", "analysed"])
