@@ -18,7 +18,7 @@ from tests.benchmarks.peers import (
 )
 from tests.benchmarks.report import Aim, Peer, Row
 from tests.benchmarks.rounds import Figures, Plan, column, interleaved, ratios, spread
-from tests.benchmarks.servers import ours
+from tests.benchmarks.servers import LEFT, Settings, ours
 
 JOB_COUNT = 10_000
 PEERS: Mapping[Peer, Callable[[Plan, int], float]] = {
@@ -26,14 +26,7 @@ PEERS: Mapping[Peer, Callable[[Plan, int], float]] = {
     LITEQUEUE: litequeue_rate,
     PLAIN: plain_rate,
 }
-SETTINGS = {"interval_seconds": 0, "simulated_latency_seconds": 0, "batch_size": 1}
-
-# Both halves are read from small indexes.
-_LEFT = """
-SELECT (SELECT count(*) FROM batches
-        WHERE source = 'default' AND status = 'yet_to_start' AND not_before IS NULL)
-     + (SELECT count(*) FROM batches WHERE source = 'default' AND status = 'triggered')
-"""
+SETTINGS: Settings = {"interval_seconds": 0, "simulated_latency_seconds": 0, "batch_size": 1}
 
 
 def drains(plan: Plan) -> Sequence[Row]:
@@ -70,7 +63,8 @@ def _ours(plan: Plan, count: int, workers: int) -> Figures:
         with closing(sqlite3.connect(service.database)) as connection:
             service.wait_for_workers(workers)
             service.post("/sources/default/resume", None)
-            return {"rate": drain_rate(lambda: connection.execute(_LEFT).fetchone()[0], count)}
+            left = partial(connection.execute, LEFT, {"source": "default"})
+            return {"rate": drain_rate(lambda: left().fetchone()[0], count)}
 
 
 def _row(how: str, found: Mapping[str, Sequence[Figures]], side: str, peer: Peer) -> Row:

@@ -7,50 +7,58 @@ from functools import partial
 
 from tests.benchmarks.load import get_each, post_small
 from tests.benchmarks.report import Aim, Row
-from tests.benchmarks.rounds import Figures, Plan, Spread, column, interleaved, ratios, spread
-from tests.benchmarks.servers import HOW, ORIGINAL, Start, original, ours
+from tests.benchmarks.rounds import Figures, Found, Plan, both, compared, interleaved
+from tests.benchmarks.servers import DECLARED, HOW, ORIGINAL, Start, original, ours
 from tests.support.service import Service
 
 CONNECTIONS = (16, 64)
 WARM_UP_SECONDS = 1
 INGESTION_COUNT = 1_000
+NONE = Aim("ours", at_most=0)
 
 Load = Callable[..., Figures]
-Found = Mapping[str, Sequence[Figures]]
+LoadOf = Callable[[Service], Load]
 
 
 def submissions(plan: Plan) -> Sequence[Row]:
     """B1: POST /ingest of five IDs."""
-    found = _measure(plan, lambda _service: post_small)
-    row = partial(Row, "B1", how=f"{HOW}; {_how(plan)}", peer=ORIGINAL)
+    found = _measure(plan, {"ours": (ours, _post), "theirs": (original, _post)})
+    row = partial(Row, "B1", how=f"{HOW}; {_how(plan)}")
     aims = {"rate": Aim("ratio", at_least=0.35), "p99_ms at 16": Aim("ours", at_most=60)}
     return _rows(row, "POST /ingest, 5 IDs", found, aims)
+
+
+def _post(_service: Service) -> Load:
+    return post_small
 
 
 def status_requests(plan: Plan) -> Sequence[Row]:
     """B2: GET /status of such ingestions in turn."""
     count = plan.size(INGESTION_COUNT, quick=20)
-    found = _measure(plan, partial(_status_of_each, count))
-    row = partial(
-        Row, "B2", how=f"{HOW}; {_how(plan)}; {count:,} ingestions in turn", peer=ORIGINAL
+    get, get_declared = (partial(_get, count, prefix) for prefix in ("", "/declared"))
+    found = _measure(
+        plan, {"ours": (ours, get), "theirs": (original, get), "declared": (original, get_declared)}
     )
-    return _rows(row, "GET /status, 5 IDs", found, {"rate": Aim("ratio", at_least=1)})
+    row = partial(Row, "B2", how=f"{HOW}; {_how(plan)}; {count:,} ingestions in turn")
+    aims = {"rate": Aim("ratio", at_least=1)}
+    return [
+        *_rows(row, "GET /status, 5 IDs", found, aims),
+        *(_rate(row, "GET /status, 5 IDs", found, at, "declared") for at in CONNECTIONS),
+    ]
 
 
-def _status_of_each(count: int, service: Service) -> Load:
+def _get(count: int, prefix: str, service: Service) -> Load:
     ids = [service.ingest([1, 2, 3, 4, 5]) for _ in range(count)]
-    return partial(get_each, paths=[f"/status/{ingestion_id}" for ingestion_id in ids])
+    return partial(get_each, paths=[f"{prefix}/status/{ingestion_id}" for ingestion_id in ids])
 
 
-def _measure(plan: Plan, load_of: Callable[[Service], Load]) -> Found:
-    sides: Mapping[str, Start] = {"ours": ours, "theirs": original}
+def _measure(plan: Plan, sides: Mapping[str, tuple[Start, LoadOf]]) -> Found:
     return interleaved(
-        plan.rounds,
-        {name: partial(_one_round, plan, start, load_of) for name, start in sides.items()},
+        plan.rounds, {name: partial(_one_round, plan, *side) for name, side in sides.items()}
     )
 
 
-def _one_round(plan: Plan, start: Start, load_of: Callable[[Service], Load]) -> Figures:
+def _one_round(plan: Plan, start: Start, load_of: LoadOf) -> Figures:
     found: dict[str, float] = {}
     with start(plan) as service:
         load = partial(load_of(service), service.url, service.log_path.parent)
@@ -71,18 +79,20 @@ def _how(plan: Plan) -> str:
 
 def _rows(row: Callable[..., Row], what: str, found: Found, aims: Mapping[str, Aim]) -> list[Row]:
     rows = []
-    for connections in CONNECTIONS:
-        at, name = f"at {connections}", f"{what}, {connections} connections"
-        rate = {side: column(found[side], f"rate {at}") for side in found}
-        ratio = ratios(rate["ours"], rate["theirs"])
-        both = _both(found, f"rate {at}")
-        rows.append(row(name, "requests/s", **both, ratio=ratio, aim=aims["rate"]))
-        p99 = f"p99_ms {at}"
-        rows.append(row(f"{name}, p99", "ms", **_both(found, p99), aim=aims.get(p99)))
-        errors = _both(found, f"errors {at}")
-        rows.append(row(f"{name}, failed", "requests", **errors, aim=Aim("ours", at_most=0)))
+    for at in CONNECTIONS:
+        name, p99, errors = f"{what}, {at} connections", f"p99_ms at {at}", f"errors at {at}"
+        against = partial(row, peer=ORIGINAL)
+        rows += [
+            _rate(row, what, found, at, "theirs", aims["rate"]),
+            against(f"{name}, p99", "ms", **both(found, p99), aim=aims.get(p99)),
+            against(f"{name}, failed", "requests", **both(found, errors), aim=NONE),
+        ]
     return rows
 
 
-def _both(found: Found, name: str) -> Mapping[str, Spread]:
-    return {side: spread(column(found[side], name)) for side in found}
+def _rate(
+    row: Callable[..., Row], what: str, found: Found, at: int, against: str, aim: Aim | None = None
+) -> Row:
+    figures = compared(found, f"rate at {at}", against)
+    peer = {"theirs": ORIGINAL, "declared": DECLARED}[against]
+    return row(f"{what}, {at} connections", "requests/s", **figures, peer=peer, aim=aim)

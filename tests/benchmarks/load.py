@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks.rounds import Figures
@@ -26,18 +27,24 @@ def get_each(
     return _run(url, "GET", paths, folder, connections, seconds)
 
 
+@contextmanager
+def posting(url: str, folder: Path, *, connections: int) -> Iterator[None]:
+    """Go on with `post_small` all the while."""
+    command = _command(url, "POST", [SMALL], folder, connections, seconds=3_600)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+            assert process.poll() is None, "wrk ended too early"
+        finally:
+            process.kill()
+
+
 def _run(
     url: str, method: str, lines: Sequence[str], folder: Path, connections: int, seconds: int
 ) -> Figures:
-    given = folder / "wrk.txt"
-    given.write_text("\n".join(lines))
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command = _command(url, method, lines, folder, connections, seconds)
     answer = subprocess.run(
-        [*command, "-s", str(_SCRIPT), url, "--", method, str(given)],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 60,
+        command, check=True, capture_output=True, text=True, timeout=seconds + 60
     )
     found = json.loads(answer.stdout.strip().splitlines()[-1])
     return {
@@ -46,3 +53,12 @@ def _run(
         "p99_ms": found["p99_ms"],
         "errors": found["errors"],
     }
+
+
+def _command(
+    url: str, method: str, lines: Sequence[str], folder: Path, connections: int, seconds: int
+) -> list[str]:
+    given = folder / "wrk.txt"
+    given.write_text("\n".join(lines))
+    wrk = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    return [*wrk, "-s", str(_SCRIPT), url, "--", method, str(given)]

@@ -69,7 +69,6 @@ async def ingest(request: IngestRequest) -> dict[str, str]:
     return {"ingestion_id": ingestion_id}
 
 
-@app.get("/status/{ingestion_id}")
 async def status(ingestion_id: str) -> dict[str, Any]:
     batches = ingestions.get(ingestion_id)
     if batches is None:
@@ -77,6 +76,11 @@ async def status(ingestion_id: str) -> dict[str, Any]:
     states = {batch["status"] for batch in batches}
     found = states.pop() if len(states) == 1 else "triggered"
     return {"ingestion_id": ingestion_id, "status": found, "batches": batches}
+
+
+# As it is mostly written, and with the answer's type declared, which lets pydantic serialise it.
+app.get("/status/{ingestion_id}", response_model=None)(status)
+app.get("/declared/status/{ingestion_id}")(status)
 
 
 @app.get("/readyz")

@@ -34,22 +34,28 @@ class Peer:
 
 @dataclass(frozen=True)
 class Aim:
-    """A bound, both ends included, for one end of one figure of a row."""
+    """A bound for one figure of a row.
+
+    none_below: what not even the lowest may be under; the others are for the middle.
+    """
 
     of: Literal["ours", "ratio"]
     at_least: float | None = None
     at_most: float | None = None
+    none_below: float | None = None
 
     def __str__(self) -> str:
-        ends = ((">=", self.at_least), ("<=", self.at_most))
-        bounds = " and ".join(f"{sign} {bound:g}" for sign, bound in ends if bound is not None)
+        ends = ((">=", self.at_least), ("<=", self.at_most), ("none <", self.none_below))
+        bounds = ", ".join(f"{sign} {bound:g}" for sign, bound in ends if bound is not None)
         return f"{self.of} {bounds}"
 
     def is_met_by(self, figure: Spread) -> bool:
-        """Whether the middle of the figure is within the bounds."""
-        least = float("-inf") if self.at_least is None else self.at_least
-        most = float("inf") if self.at_most is None else self.at_most
-        return least <= figure.middle <= most
+        """Whether the figure is within the bounds, themselves included."""
+        return (
+            (self.at_least is None or figure.middle >= self.at_least)
+            and (self.at_most is None or figure.middle <= self.at_most)
+            and (self.none_below is None or figure.lowest >= self.none_below)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Row:
     """One measure.
 
     how: settings and circumstances, a sentence.
+    ours: the median over the rounds and the range, or what `name` says.
     ratio: how many times better ours is, or as `name` says; None when nothing is compared.
     """
 

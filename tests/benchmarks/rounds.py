@@ -12,6 +12,9 @@ from pathlib import Path
 Figures = Mapping[str, float]
 """What one side gave in one round, by name."""
 
+Found = Mapping[str, Sequence[Figures]]
+"""What every side gave, round by round."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -45,9 +48,7 @@ class Spread:
     highest: float
 
 
-def interleaved(
-    rounds: int, sides: Mapping[str, Callable[[], Figures]]
-) -> Mapping[str, Sequence[Figures]]:
+def interleaved(rounds: int, sides: Mapping[str, Callable[[], Figures]]) -> Found:
     """Let every side give its figures once a round; in every other round the last goes first."""
     found: dict[str, list[Figures]] = {name: [] for name in sides}
     for number in range(rounds):
@@ -70,6 +71,21 @@ def column(rounds: Sequence[Figures], name: str) -> Sequence[float]:
 def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
     """The median and the range of the ratios within each round."""
     return spread(one / other for one, other in zip(above, below, strict=True))
+
+
+def both(found: Found, name: str, against: str = "theirs") -> Mapping[str, Spread]:
+    """One figure of ours and of another side, as a row takes them."""
+    sides = {"ours": found["ours"], "theirs": found[against]}
+    return {side: spread(column(rounds, name)) for side, rounds in sides.items()}
+
+
+def compared(
+    found: Found, name: str, against: str = "theirs", *, is_cost: bool = False
+) -> Mapping[str, Spread]:
+    """The same with how many times better ours is; of a cost, less is better."""
+    mine, theirs = column(found["ours"], name), column(found[against], name)
+    ratio = ratios(theirs, mine) if is_cost else ratios(mine, theirs)
+    return {**both(found, name, against), "ratio": ratio}
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

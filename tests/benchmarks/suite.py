@@ -9,15 +9,22 @@ from pathlib import Path
 
 import psutil
 
+from tests.benchmarks.claiming import claims
 from tests.benchmarks.draining import drains
+from tests.benchmarks.http_large import status_request, submission
 from tests.benchmarks.http_small import status_requests, submissions
+from tests.benchmarks.pace import paces
 from tests.benchmarks.report import Row, versions
 from tests.benchmarks.rounds import Plan
 
 MEASURES: Mapping[str, Callable[[Plan], Sequence[Row]]] = {
     "B1": submissions,
     "B2": status_requests,
+    "B3": submission,
+    "B4": status_request,
+    "B5": claims,
     "B6": drains,
+    "B7": paces,
 }
 
 _GUNICORN_CONFIG = Path(__file__).parents[2] / "gunicorn.conf.py"
