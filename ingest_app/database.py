@@ -59,6 +59,7 @@ class Database:
         self.engine = engine
         self._reading_engine = engine.execution_options(read_only=True)
         self._writing = threading.Lock()
+        self._as_one = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -69,8 +70,26 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that holds the write lock from its start; on disk when it has ended."""
+        whole: Connection | None = getattr(self._as_one, "whole", None)
+        if whole is not None:
+            with _our_errors():
+                yield whole
+            return
         with _our_errors(), self._turn(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def as_one(self) -> Iterator[None]:
+        """All that this thread writes within is one transaction, on disk when this has ended.
+
+        A `write` within that raises takes back all of it, and must not be caught within.
+        """
+        with self.write() as connection:
+            self._as_one.whole = connection
+            try:
+                yield
+            finally:
+                self._as_one.whole = None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

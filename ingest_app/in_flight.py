@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from ingest_app import outcomes
 from ingest_app.clock import Moment
 from ingest_app.deadline import Deadline
 from ingest_app.errors import DatabaseError, SlotTaken, StaleClaim, UpstreamError
 from ingest_app.events import emit
+from ingest_app.hands import Hands
 from ingest_app.items import FetchedRecord
-from ingest_app.queue import retrying
+from ingest_app.outcomes import Outcome
 from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.queue.recover import renew_leases
-from ingest_app.queue.settle import (
-    complete_batch,
-    defer_batch,
-    fail_batch,
-    release_batch,
-    retry_batch,
-    write_off,
-)
+from ingest_app.queue.settle import release_batch
 from ingest_app.queue.watching import LOOKS_A_LEASE
 from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
@@ -33,8 +27,6 @@ from ingest_app.sources import Source
 from ingest_app.sources.veil import Veil
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
-_FAULT_SECONDS = 1.0
-"""How long to wait before settling again when the database could not record the outcome."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +37,9 @@ class _Work:
     called: Moment | None = None
 
 
+_Ended = tuple[_Work, Outcome]
+
+
 class _Abandoned(Exception):
     """The worker stops, so no call may begin."""
 
@@ -52,7 +47,8 @@ class _Abandoned(Exception):
 class InFlight:
     """The claimed batches of one source in this process, a thread each.
 
-    How many there can be is decided by the claims.
+    How many there can be is decided by the claims. One thread at a time may `settle`: calls that
+    end together are settled together, so that their records reach the disk at once.
     """
 
     def __init__(
@@ -63,34 +59,65 @@ class InFlight:
         *,
         on_end: Callable[[], None],
     ) -> None:
-        """`on_end` is called whenever a batch has left."""
+        """`on_end` is called whenever a call has ended, and it is time to settle."""
         self._runtime = runtime
         self._settings = settings
         self._source = source
         self._on_end = on_end
         self._veil = Veil(settings.secrets)
+        self._hands = Hands(f"batch-{settings.name}")
         self._works: dict[int, _Work] = {}
+        self._ended: list[_Ended] = []
         self._changed = threading.Condition()
-        self._abandoned = threading.Event()
+        self._abandoned = False
 
     def begin(self, claim: Claim) -> None:
         """Carry the batch out in a thread of its own; after `finish`, hand it back."""
         emit(_log, "batch_claimed", **_facts(claim))
         work = _Work(claim)
         with self._changed:
-            abandoned = self._abandoned.is_set()
+            abandoned = self._abandoned
             if not abandoned:
                 self._works[claim.dispatch_id] = work
         if abandoned:
             self._release(work, "The worker was stopped.")
             return
         try:
-            threading.Thread(
-                target=self._run, args=(work,), name=f"batch-{claim.batch_id}", daemon=True
-            ).start()
+            self._hands.give(partial(self._run, work))
         except RuntimeError:  # no more threads: let another process have it
             self._release(work, "The worker could not start a thread.")
             self._leave(work)
+
+    def is_settling_due(self) -> bool:
+        """True when a call has ended since the last `settle`."""
+        return bool(self._ended)
+
+    def gather(self, seconds: float) -> None:
+        """When a call has ended, wait for the others, but not longer than this."""
+        with self._changed:
+            if self._ended:
+                self._changed.wait_for(lambda: len(self._ended) >= len(self._works), seconds)
+
+    def settle(self) -> int:
+        """Record the outcome of every call that has ended, and tell how many have.
+
+        Raises DatabaseError; then all is kept for the next time, since to fetch it again would cost
+        another slot.
+        """
+        with self._changed:
+            ended, self._ended = self._ended, []
+        try:
+            recorded = self._record_all(ended) if ended else ()
+        except DatabaseError as error:
+            with self._changed:
+                self._ended = ended + self._ended
+            emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
+            raise
+        for (work, _), outcome in zip(ended, recorded, strict=True):
+            if outcome is not None:
+                emit(_log, outcome.event, level=outcome.level, **_facts(work.claim), **outcome.told)
+            self._leave(work)
+        return len(ended)
 
     def renew(self) -> None:
         """The heartbeat of all batches in flight. Raises DatabaseError."""
@@ -101,17 +128,23 @@ class InFlight:
     def finish(self, deadline: Deadline) -> None:
         """Wait for all until the deadline, then hand back what is left."""
         heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
-        while not deadline.wait_for(self._changed, self._is_empty) and not deadline.is_over():
+        while self._works and not deadline.is_over():
+            deadline.wait_for(self._changed, self.is_settling_due)
+            self._settle_if_possible(deadline)
             if heartbeat.is_over():
                 heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
                 self._renew_if_possible()
         with self._changed:
-            self._abandoned.set()
+            self._abandoned = True
         for work in self._held():
             self._release(work, "The worker was stopped before the call ended.")
+        self._hands.dismiss()
 
-    def _is_empty(self) -> bool:
-        return not self._works
+    def _settle_if_possible(self, deadline: Deadline) -> None:
+        try:
+            self.settle()
+        except DatabaseError:  # `settle` has said so
+            deadline.wait_for(self._changed, lambda: False)
 
     def _renew_if_possible(self) -> None:
         try:
@@ -126,36 +159,32 @@ class InFlight:
     def _leave(self, work: _Work) -> None:
         with self._changed:
             self._works.pop(work.claim.dispatch_id, None)
-            self._changed.notify_all()
-        self._on_end()
 
     def _run(self, work: _Work) -> None:
         try:
-            self._carry_out(work)
+            self._end(work, self._call(work))
         except _Abandoned:  # `finish` has handed the batch back
             pass
         except StaleClaim:
-            emit(_log, "claim_lost", level=logging.WARNING, **_facts(work.claim))
-            self._write_off(work)
+            self._end(work, outcomes.lost())
         except SlotTaken as error:
-            self._release(work, str(error))
+            self._hand_back(work, str(error))
         except DatabaseError as error:  # of `hold_slot`: then no call was made
-            self._release(work, f"The slot could not be moved for a late call. {error}")
+            self._hand_back(work, f"The slot could not be moved for a late call. {error}")
         except Exception:
-            # The lease brings it back and counts the attempt, or it would go round for ever.
-            _log.exception("batch_crashed batch_id=%s", work.claim.batch_id)
-        finally:
+            _log_crash(work.claim)
             self._leave(work)
+        finally:
+            self._on_end()
 
-    def _carry_out(self, work: _Work) -> None:
+    def _call(self, work: _Work) -> Outcome:
         try:
-            fetched = self._fetch(work)
-            self._settle(work, partial(complete_batch, fetched=fetched), outcome="completed")
+            return outcomes.completed(self._fetch(work))
         except (_Abandoned, StaleClaim, SlotTaken, DatabaseError):
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            self._settle_failure(work, error)
+            return self._failed(work, error)
 
     def _fetch(self, work: _Work) -> Sequence[FetchedRecord]:
         """What the upstream has for every ID of the claim."""
@@ -173,7 +202,7 @@ class InFlight:
         # The last thing before the call, so that the slot is measured where the call is made.
         for _ in range(_MOST_SLOT_MOVES):
             with self._changed:
-                if self._abandoned.is_set():
+                if self._abandoned:
                     raise _Abandoned
                 now = self._runtime.clock.read()
                 if not work.claim.is_late(now):
@@ -182,51 +211,56 @@ class InFlight:
             work.claim = hold_slot(self._runtime.database, work.claim, clock=self._runtime.clock)
         raise SlotTaken(work.claim.batch_id)
 
-    def _settle_failure(self, work: _Work, error: Exception) -> None:
-        jitter, max_attempts = random.random(), self._settings.max_attempts
-        decision = retrying.decide(
-            error, work.claim.attempt, max_attempts=max_attempts, jitter=jitter
-        )
-        facts: dict[str, Any] = {
-            "error": self._veil.over(_described(error)),
-            "fetched": error.fetched if isinstance(error, UpstreamError) else (),
-            "jitter": jitter,
-        }
-        match decision:
-            case retrying.Retry(delay_seconds):
-                retry = partial(retry_batch, delay_seconds=delay_seconds, **facts)
-                self._settle(work, retry, outcome="retried", reason=facts["error"])
-            case retrying.Defer(delay_seconds):
-                defer = partial(defer_batch, delay_seconds=delay_seconds, **facts)
-                self._settle(work, defer, outcome="deferred", reason=facts["error"])
-            case retrying.GiveUp(is_outage):
-                fail = partial(fail_batch, is_outage=is_outage, **facts)
-                self._settle(work, fail, outcome="failed", reason=facts["error"])
+    def _failed(self, work: _Work, error: Exception) -> Outcome:
+        return outcomes.failed(error, work.claim, settings=self._settings, veil=self._veil)
 
-    def _settle(self, work: _Work, verb: Callable[..., None], **told: str) -> None:
-        # What was fetched is kept until it is recorded: to fetch it again would cost another slot.
-        while not self._abandoned.is_set():
+    def _end(self, work: _Work, outcome: Outcome) -> None:
+        with self._changed:
+            if not self._abandoned:
+                self._ended.append((work, outcome))
+                self._changed.notify_all()
+
+    def _record_all(self, ended: Sequence[_Ended]) -> Sequence[Outcome | None]:
+        if len(ended) > 1:
             try:
-                verb(
-                    self._runtime.database,
-                    work.claim,
-                    called=work.called,
-                    clock=self._runtime.clock,
-                )
-            except DatabaseError as error:
-                emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
-                self._abandoned.wait(_FAULT_SECONDS)
-            else:
-                level = logging.WARNING if "reason" in told else logging.INFO
-                emit(_log, "batch_settled", level=level, **_facts(work.claim), **told)
-                return
+                return self._record_together(ended)
+            except DatabaseError:
+                raise
+            except Exception:  # one of them has to end in another way
+                _log.debug("settled_one_by_one", exc_info=True)
+        return [self._record(work, outcome) for work, outcome in ended]
 
-    def _write_off(self, work: _Work) -> None:
-        database, clock = self._runtime.database, self._runtime.clock
+    def _record_together(self, ended: Sequence[_Ended]) -> Sequence[Outcome]:
+        with self._runtime.database.as_one():
+            for work, outcome in ended:
+                self._write(work, outcome)
+        return [outcome for _, outcome in ended]
+
+    def _record(
+        self, work: _Work, outcome: Outcome, *, is_second_try: bool = False
+    ) -> Outcome | None:
+        """The outcome that was recorded in the end; None when its lease has to end the batch."""
         try:
-            write_off(database, work.claim, called=work.called, clock=clock)
-        except DatabaseError as error:  # the row stays open, and `ingest verify` shows it
-            emit(_log, "write_off_failed", level=logging.WARNING, reason=error)
+            self._write(work, outcome)
+        except DatabaseError:
+            raise
+        except StaleClaim:
+            return self._record(work, outcomes.lost())
+        except Exception as error:
+            if is_second_try:
+                _log_crash(work.claim)
+                return None
+            # What was fetched cannot be stored: as if the call had failed.
+            return self._record(work, self._failed(work, error), is_second_try=True)
+        return outcome
+
+    def _write(self, work: _Work, outcome: Outcome) -> None:
+        database, clock = self._runtime.database, self._runtime.clock
+        outcome.record(database, work.claim, called=work.called, clock=clock)
+
+    def _hand_back(self, work: _Work, reason: str) -> None:
+        self._release(work, reason)
+        self._leave(work)
 
     def _release(self, work: _Work, reason: str) -> None:
         try:
@@ -242,13 +276,9 @@ class InFlight:
             emit(_log, "release_failed", level=logging.WARNING, reason=error)
 
 
-def _described(error: Exception) -> str:
-    try:
-        return (
-            str(error) if isinstance(error, UpstreamError) else f"{type(error).__name__}: {error}"
-        )
-    except Exception:
-        return type(error).__name__
+def _log_crash(claim: Claim) -> None:
+    # The lease brings it back and counts the attempt, or it would go round for ever.
+    _log.exception("batch_crashed batch_id=%s", claim.batch_id)
 
 
 def _facts(claim: Claim) -> dict[str, Any]:
