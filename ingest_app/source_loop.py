@@ -56,6 +56,7 @@ class SourceLoop:
         self._changed = threading.Condition()
         self._ticking = False
         self._woken = False
+        self._has_fault = False
         self._watch = Watch(source.lease_seconds)
         self._job_id = f"dispatch-{source.name}"
         self._add_jobs()
@@ -74,9 +75,10 @@ class SourceLoop:
 
     def wake(self) -> None:
         """Something may have changed: look at once."""
-        with self._changed:
-            self._woken = True
-            self._come_back()
+        if not self.stopping:
+            with self._changed:
+                self._woken = True
+                self._come_back()
 
     def tick(self) -> None:
         """Settle and dispatch what may go now, and arm the job for when more may."""
@@ -85,7 +87,7 @@ class SourceLoop:
             if self._ticking or self._stopped:
                 return
             self._ticking = True
-        delay_seconds = 0.0
+        delay_seconds: float | None = 0.0
         while not self._rest(delay_seconds):
             delay_seconds = self._advance()
 
@@ -103,23 +105,24 @@ class SourceLoop:
     def _is_resting(self) -> bool:
         return not self._ticking
 
-    def _rest(self, delay_seconds: float) -> bool:
+    def _rest(self, delay_seconds: float | None) -> bool:
         """Wait until there is something to do; True when that is left to the scheduler."""
         # Under the lock, or a wake between the last look and the arming would be slept through.
         with self._changed:
-            if delay_seconds <= _WAIT_SECONDS:
+            if delay_seconds is not None and delay_seconds <= _WAIT_SECONDS:
                 self._changed.wait_for(self._is_called, delay_seconds)
-            elif not self._is_called():
-                self._arm(delay_seconds - _EARLY_SECONDS)
-                self._ticking = False
-            if self._stopped:
+                self._ticking = not self._stopped
+            elif self._stopped or not self._is_called():
+                self._arm(delay_seconds)
                 self._ticking = False
             self._woken = False
             self._changed.notify_all()
             return not self._ticking
 
     def _is_called(self) -> bool:
-        return self._woken or self._stopped or self._in_flight.is_settling_due()
+        # After a fault, what could not be settled is not a reason to try again at once.
+        is_due = not self._has_fault and self._in_flight.is_settling_due()
+        return is_due or self._woken or self._stopped
 
     def _come_back(self) -> None:
         with self._changed:
@@ -127,25 +130,34 @@ class SourceLoop:
             if not self._ticking:
                 self._arm(0)
 
-    def _arm(self, delay_seconds: float) -> None:
-        if not self._stopped:
-            self._scheduler.run_at(self._job_id, delay_seconds)
+    def _arm(self, delay_seconds: float | None) -> None:
+        if delay_seconds is None or self._stopped:
+            return
+        # An exact instant is waited for in the tick.
+        early_seconds = _EARLY_SECONDS if _WAIT_SECONDS < delay_seconds < LOOK_SECONDS else 0.0
+        self._scheduler.run_at(self._job_id, delay_seconds - early_seconds)
 
-    def _advance(self) -> float:
-        """Settle and claim; seconds until there may be more to do."""
+    def _advance(self) -> float | None:
+        """Settle and claim; seconds until there may be more to do, None without an end of them."""
+        self._has_fault = True
         try:
-            has_settled = self._settle()
-            if self.stopping:
-                return LOOK_SECONDS
-            # Where there is no pace, the place of a batch that ended is for the next.
-            if has_settled and not self._source.interval_seconds:
-                return self._claim()
-            return self._look() or self._claim()
+            delay_seconds = self._settle_and_claim()
+            self._has_fault = False
+            return delay_seconds
         except DatabaseError as error:
             emit(_log, "dispatch_postponed", level=logging.WARNING, reason=error)
         except Exception:
             _log.exception("dispatch_crashed source=%s", self._source.name)
         return _FAULT_SECONDS
+
+    def _settle_and_claim(self) -> float | None:
+        has_settled = self._settle()
+        if self.stopping:
+            return None
+        # Where there is no pace, the place of a batch that ended is for the next.
+        if has_settled and not self._source.interval_seconds:
+            return self._claim()
+        return self._look() or self._claim()
 
     def _settle(self) -> bool:
         if not self._source.interval_seconds:
