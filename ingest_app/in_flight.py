@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ingest_app import outcomes
 from ingest_app.clock import Moment
@@ -23,6 +22,7 @@ from ingest_app.queue.settle import release_batch
 from ingest_app.queue.watching import LOOKS_A_LEASE
 from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
+from ingest_app.settling import Ended, Result, Settler, facts_of, log_crash
 from ingest_app.sources import Source
 from ingest_app.sources.veil import Veil
 
@@ -35,9 +35,6 @@ _log = logging.getLogger(__name__)
 class _Work:
     claim: Claim
     called: Moment | None = None
-
-
-_Ended = tuple[_Work, Outcome]
 
 
 class _Abandoned(Exception):
@@ -65,15 +62,16 @@ class InFlight:
         self._source = source
         self._on_end = on_end
         self._veil = Veil(settings.secrets)
+        self._settler = Settler(runtime.database, runtime.clock, failed=self._failed)
         self._hands = Hands(f"batch-{settings.name}")
         self._works: dict[int, _Work] = {}
-        self._ended: list[_Ended] = []
+        self._ended: list[Ended] = []
         self._changed = threading.Condition()
         self._abandoned = False
 
     def begin(self, claim: Claim) -> None:
         """Carry the batch out in a thread of its own; after `finish`, hand it back."""
-        emit(_log, "batch_claimed", **_facts(claim))
+        emit(_log, "batch_claimed", **facts_of(claim))
         work = _Work(claim)
         with self._changed:
             abandoned = self._abandoned
@@ -98,26 +96,53 @@ class InFlight:
             if self._ended:
                 self._changed.wait_for(lambda: len(self._ended) >= len(self._works), seconds)
 
-    def settle(self) -> int:
-        """Record the outcome of every call that has ended, and tell how many have.
+    def settle(self) -> None:
+        """Record the outcome of every call that has ended.
 
         Raises DatabaseError; then all is kept for the next time, since to fetch it again would cost
         another slot.
         """
+        ended = self._take_ended()
+        if len(ended) > 1:
+            self._settle_together(ended, lambda: None)
+        else:
+            self._settle_each(ended)
+
+    def settle_and(self, claim: Callable[[], Result]) -> Result:
+        """The same, and in the same transaction a claim for the places that are free then."""
+        return self._settle_together(self._take_ended(), claim)
+
+    def _take_ended(self) -> list[Ended]:
         with self._changed:
             ended, self._ended = self._ended, []
+        return ended
+
+    def _settle_together(self, ended: list[Ended], claim: Callable[[], Result]) -> Result:
         try:
-            recorded = self._record_all(ended) if ended else ()
+            result = self._settler.settle_together(ended, claim)
         except DatabaseError as error:
-            with self._changed:
-                self._ended = ended + self._ended
-            emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
+            self._keep(ended, error)
             raise
-        for (work, _), outcome in zip(ended, recorded, strict=True):
-            if outcome is not None:
-                emit(_log, outcome.event, level=outcome.level, **_facts(work.claim), **outcome.told)
-            self._leave(work)
-        return len(ended)
+        except Exception:  # one of them ends in another way
+            _log.debug("settled_one_by_one", exc_info=True)
+            self._settle_each(ended)
+            return claim()
+        self._leave(*ended)
+        return result
+
+    def _settle_each(self, ended: list[Ended]) -> None:
+        while ended:
+            try:
+                self._settler.settle(ended[0])
+            except DatabaseError as error:
+                self._keep(ended, error)
+                raise
+            self._leave(ended.pop(0))
+
+    def _keep(self, ended: list[Ended], error: DatabaseError) -> None:
+        with self._changed:
+            self._ended = ended + self._ended
+        emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
 
     def renew(self) -> None:
         """The heartbeat of all batches in flight. Raises DatabaseError."""
@@ -156,9 +181,10 @@ class InFlight:
         with self._changed:
             return list(self._works.values())
 
-    def _leave(self, work: _Work) -> None:
+    def _leave(self, *left: _Work | Ended) -> None:
         with self._changed:
-            self._works.pop(work.claim.dispatch_id, None)
+            for work in left:
+                self._works.pop(work.claim.dispatch_id, None)
 
     def _run(self, work: _Work) -> None:
         try:
@@ -172,7 +198,7 @@ class InFlight:
         except DatabaseError as error:  # of `hold_slot`: then no call was made
             self._hand_back(work, f"The slot could not be moved for a late call. {error}")
         except Exception:
-            _log_crash(work.claim)
+            log_crash(work.claim)
             self._leave(work)
         finally:
             self._on_end()
@@ -184,7 +210,7 @@ class InFlight:
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            return self._failed(work, error)
+            return self._failed(error, work.claim)
 
     def _fetch(self, work: _Work) -> Sequence[FetchedRecord]:
         """What the upstream has for every ID of the claim."""
@@ -211,52 +237,14 @@ class InFlight:
             work.claim = hold_slot(self._runtime.database, work.claim, clock=self._runtime.clock)
         raise SlotTaken(work.claim.batch_id)
 
-    def _failed(self, work: _Work, error: Exception) -> Outcome:
-        return outcomes.failed(error, work.claim, settings=self._settings, veil=self._veil)
+    def _failed(self, error: Exception, claim: Claim) -> Outcome:
+        return outcomes.failed(error, claim, settings=self._settings, veil=self._veil)
 
     def _end(self, work: _Work, outcome: Outcome) -> None:
         with self._changed:
             if not self._abandoned:
-                self._ended.append((work, outcome))
+                self._ended.append(Ended(work.claim, work.called, outcome))
                 self._changed.notify_all()
-
-    def _record_all(self, ended: Sequence[_Ended]) -> Sequence[Outcome | None]:
-        if len(ended) > 1:
-            try:
-                return self._record_together(ended)
-            except DatabaseError:
-                raise
-            except Exception:  # one of them has to end in another way
-                _log.debug("settled_one_by_one", exc_info=True)
-        return [self._record(work, outcome) for work, outcome in ended]
-
-    def _record_together(self, ended: Sequence[_Ended]) -> Sequence[Outcome]:
-        with self._runtime.database.as_one():
-            for work, outcome in ended:
-                self._write(work, outcome)
-        return [outcome for _, outcome in ended]
-
-    def _record(
-        self, work: _Work, outcome: Outcome, *, is_second_try: bool = False
-    ) -> Outcome | None:
-        """The outcome that was recorded in the end; None when its lease has to end the batch."""
-        try:
-            self._write(work, outcome)
-        except DatabaseError:
-            raise
-        except StaleClaim:
-            return self._record(work, outcomes.lost())
-        except Exception as error:
-            if is_second_try:
-                _log_crash(work.claim)
-                return None
-            # What was fetched cannot be stored: as if the call had failed.
-            return self._record(work, self._failed(work, error), is_second_try=True)
-        return outcome
-
-    def _write(self, work: _Work, outcome: Outcome) -> None:
-        database, clock = self._runtime.database, self._runtime.clock
-        outcome.record(database, work.claim, called=work.called, clock=clock)
 
     def _hand_back(self, work: _Work, reason: str) -> None:
         self._release(work, reason)
@@ -271,20 +259,6 @@ class InFlight:
                 called=work.called,
                 clock=self._runtime.clock,
             )
-            emit(_log, "batch_released", reason=reason, **_facts(work.claim))
+            emit(_log, "batch_released", reason=reason, **facts_of(work.claim))
         except (StaleClaim, DatabaseError) as error:  # then the lease brings it back
             emit(_log, "release_failed", level=logging.WARNING, reason=error)
-
-
-def _log_crash(claim: Claim) -> None:
-    # The lease brings it back and counts the attempt, or it would go round for ever.
-    _log.exception("batch_crashed batch_id=%s", claim.batch_id)
-
-
-def _facts(claim: Claim) -> dict[str, Any]:
-    return {
-        "batch_id": claim.batch_id,
-        "source": claim.source,
-        "attempt": claim.attempt,
-        "dispatch_id": claim.dispatch_id,
-    }

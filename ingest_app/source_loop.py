@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from functools import partial
 
 from ingest_app.deadline import Deadline
@@ -151,18 +152,15 @@ class SourceLoop:
         return _FAULT_SECONDS
 
     def _settle_and_claim(self) -> float | None:
-        has_settled = self._settle()
+        if self.stopping or self._source.interval_seconds:
+            self._in_flight.settle()
+        elif self._in_flight.is_settling_due():
+            # Where there is no pace, the place of a batch that ended is for the next.
+            self._in_flight.gather(_GATHER_SECONDS)
+            return self._begin(self._in_flight.settle_and(self._claim))
         if self.stopping:
             return None
-        # Where there is no pace, the place of a batch that ended is for the next.
-        if has_settled and not self._source.interval_seconds:
-            return self._claim()
-        return self._look() or self._claim()
-
-    def _settle(self) -> bool:
-        if not self._source.interval_seconds:
-            self._in_flight.gather(_GATHER_SECONDS)
-        return self._in_flight.settle() > 0
+        return self._look() or self._begin(self._claim())
 
     def _look(self) -> float:
         """Seconds to wait before a claim is worth a try; without the write lock."""
@@ -170,16 +168,18 @@ class SourceLoop:
         refused = find_refusal(database, self._source, clock=clock)
         return _until_next_look(refused) if refused else 0.0
 
-    def _claim(self) -> float:
+    def _claim(self) -> Sequence[Claim] | Refusal:
+        claim = claim_next_batch if self._source.interval_seconds else claim_all_that_may_go
         database, clock = self._runtime.database, self._runtime.clock
-        claim_them = claim_next_batch if self._source.interval_seconds else claim_all_that_may_go
-        found = claim_them(database, self._source, worker=self._worker, clock=clock)
+        found = claim(database, self._source, worker=self._worker, clock=clock)
+        return [found] if isinstance(found, Claim) else found
+
+    def _begin(self, found: Sequence[Claim] | Refusal) -> float:
         if isinstance(found, Refusal):
             return _until_next_look(found)
-        claims = (found,) if isinstance(found, Claim) else found
-        for claim in claims:
+        for claim in found:
             self._in_flight.begin(claim)
-        return self._until_next_slot(claims[-1])
+        return self._until_next_slot(found[-1])
 
     def _until_next_slot(self, claim: Claim) -> float:
         if not claim.interval_seconds:

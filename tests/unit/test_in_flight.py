@@ -244,7 +244,7 @@ def test_outcome_is_kept_until_the_database_can_record_it(rig: Rig) -> None:
     for _ in range(2):
         with pytest.raises(DatabaseBusy):
             held.settle()
-    assert held.settle() == 1
+    held.settle()
     assert rig.verbs() == ["complete_batch"] * 3
     assert len(source.calls) == 1  # to fetch again would cost another slot
 
