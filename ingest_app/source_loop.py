@@ -58,6 +58,7 @@ class SourceLoop:
         self._ticking = False
         self._woken = False
         self._has_fault = False
+        self._is_due = False
         self._watch = Watch(source.lease_seconds)
         self._job_id = f"dispatch-{source.name}"
         self._add_jobs()
@@ -111,7 +112,7 @@ class SourceLoop:
         # Under the lock, or a wake between the last look and the arming would be slept through.
         with self._changed:
             if delay_seconds is not None and delay_seconds <= _WAIT_SECONDS:
-                self._changed.wait_for(self._is_called, delay_seconds)
+                self._is_due = not self._changed.wait_for(self._is_called, delay_seconds)
                 self._ticking = not self._stopped
             elif self._stopped or not self._is_called():
                 self._arm(delay_seconds)
@@ -160,7 +161,9 @@ class SourceLoop:
             return self._begin(self._in_flight.settle_and(self._claim))
         if self.stopping:
             return None
-        return self._look() or self._begin(self._claim())
+        # At the very opening of a slot a look would only make the claim late.
+        is_due, self._is_due = self._is_due, False
+        return (not is_due and self._look()) or self._begin(self._claim())
 
     def _look(self) -> float:
         """Seconds to wait before a claim is worth a try; without the write lock."""

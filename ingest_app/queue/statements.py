@@ -106,3 +106,8 @@ UPDATE_OPEN_DISPATCH = UPDATE_DISPATCH.where(dispatches.c.outcome.is_(None))
 LAST_DISPATCH = select(func.max(dispatches.c.id)).where(
     dispatches.c.source == bindparam("the_source")
 )
+BRING_SLOT_FORWARD = UPDATE_SOURCE.where(
+    sources.c.boot_id == bindparam("the_boot"),
+    sources.c.next_slot_boot_seconds > bindparam("the_boot_seconds"),
+    LAST_DISPATCH.scalar_subquery() == bindparam("the_dispatch"),
+)
