@@ -16,21 +16,27 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
-    BindParameter,
+    ColumnElement,
     Connection,
     Engine,
     FromClause,
     Integer,
+    Select,
     Text,
+    bindparam,
     column,
     event,
     func,
+    insert,
+    literal_column,
     select,
+    table,
+    update,
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
-from ingest_app.prepared import run_plainly
+from ingest_app.prepared import fetch_value, run_plainly
 
 BUSY_SECONDS = 5.0
 """How long one statement waits for another process to let go of the write lock."""
@@ -49,6 +55,16 @@ _ERRORS: dict[int, type[DatabaseError]] = {
     15: DatabaseUnavailable,  # SQLITE_PROTOCOL
     26: DatabaseUnavailable,  # SQLITE_NOTADB
 }
+
+# SQLite's own table, which may be changed like any other.
+_SEQUENCES = table("sqlite_sequence", column("name", Text), column("seq", Integer))
+_RESERVE = (
+    update(_SEQUENCES)
+    .where(_SEQUENCES.c.name == bindparam("the_table"))
+    .values(seq=_SEQUENCES.c.seq + bindparam("the_count"))
+    .returning(_SEQUENCES.c.seq)
+)
+_ADD_SEQUENCE = insert(_SEQUENCES).returning(_SEQUENCES.c.seq)
 
 _log = logging.getLogger(__name__)
 
@@ -142,10 +158,27 @@ def translate(error: BaseException | None) -> type[DatabaseError] | None:
     return None if code is None else _ERRORS.get(code & 0xFF)
 
 
-def array_elements(array: BindParameter[str]) -> FromClause:
-    """The elements of a JSON array as rows: `position` (from 1) and `element` (JSON text)."""
-    each = func.json_each(array).table_valued(column("key", Integer), column("value", Text))
-    return select((each.c.key + 1).label("position"), each.c.value.label("element")).subquery()
+def array_elements(array: ColumnElement[str]) -> FromClause:
+    """The elements of a JSON array as rows: `key` (from 0) and `value` (JSON text)."""
+    return func.json_each(array).table_valued(column("key", Integer), column("value", Text))
+
+
+def newest_id(table_name: str) -> Select[tuple[int]]:
+    """The greatest id that a table with AUTOINCREMENT has given away; no row when there is none.
+
+    Source: https://sqlite.org/autoinc.html.
+    """
+    name: ColumnElement[str] = literal_column(f"'{table_name}'")
+    return select(_SEQUENCES.c.seq).where(_SEQUENCES.c.name == name)
+
+
+def reserve_ids(connection: Connection, table_name: str, count: int) -> int:
+    """The first of so many consecutive ids that the table will give to no other row."""
+    wanted = {"the_table": table_name, "the_count": count}
+    last = fetch_value(connection, _RESERVE, wanted)
+    if last is None:  # the table never had a row
+        last = fetch_value(connection, _ADD_SEQUENCE, {"name": table_name, "seq": count})
+    return int(last) - count + 1
 
 
 def find_damage(connection: Connection) -> list[str]:

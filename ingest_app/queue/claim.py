@@ -15,6 +15,7 @@ from ingest_app.models import BatchStatus
 from ingest_app.prepared import Row, change, fetch_first, fetch_one, fetch_value
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import dispatch_columns, lease_columns, slot_columns, slot_of
+from ingest_app.queue.packing import unpack_next
 from ingest_app.queue.recording import Places, places_of, unanswered
 from ingest_app.queue.refusing import Refusal, Wait, is_stopped, refusal
 from ingest_app.queue.statements import (
@@ -84,7 +85,11 @@ def claim_next_batch(
         if refused:
             return refused
         _admit_due_retries(connection, source, now)
-        batch = fetch_one(connection, NEXT_BATCH, {"the_source": source.name})
+        batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
+        if batch is None or batch.packed_goes_first:
+            unpack_next(connection, source.name)
+            batch = fetch_one(connection, NEXT_BATCH, {"the_source": source.name})
+            now = clock.read()  # or the call would be late by as long as that took
         claim = _make_claim(connection, source, batch, now)
         _spend_slot(connection, claim)
         _trigger(connection, claim, source.lease_seconds)
