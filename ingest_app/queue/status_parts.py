@@ -82,6 +82,7 @@ _PLAIN = (
     .limit(_THE_MOST)
     .subquery()
 )
+# Without ORDER BY: json_each goes along the array, and SQLite would sort it again.
 _ONE = array_elements(packed_batches.c.ids)
 _POSITION = packed_batches.c.first_position + _ONE.c.key
 _PACKED = (
@@ -91,7 +92,6 @@ _PACKED = (
         packed_batches.c.first_batch_id == bindparam("the_pack", type_=Integer),
         _POSITION > _AFTER,
     )
-    .order_by(_ONE.c.key)
     .limit(_THE_MOST)
     .subquery()
 )

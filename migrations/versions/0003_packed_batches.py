@@ -14,8 +14,10 @@ depends_on = None
 
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-# Each table is counted by itself, so that the id of one ingestion leads into an index of each.
-INGESTION_STATUS = """
+OF_IT = "FROM packed_batches p WHERE p.ingestion_id = b.ingestion_id"
+
+# Aggregates one level deep, so that the id of one ingestion leads into the index of each table.
+INGESTION_STATUS = f"""
 CREATE VIEW ingestion_status AS
 SELECT
     counted.*,
@@ -28,46 +30,43 @@ SELECT
     END AS status
 FROM (
     SELECT
-        id,
-        sum(batch_count) AS batch_count,
-        sum(yet_to_start_count) AS yet_to_start_count,
-        sum(triggered_count) AS triggered_count,
-        sum(completed_count) AS completed_count,
-        sum(failed_count) AS failed_count,
-        sum(cancelled_count) AS cancelled_count,
+        ingestion_id AS id,
+        count(*) + (SELECT coalesce(sum(batch_count), 0) {OF_IT}) AS batch_count,
+        count(CASE WHEN status = 'yet_to_start' THEN 1 END)
+            + (SELECT coalesce(sum(batch_count), 0) {OF_IT} AND p.status = 'yet_to_start')
+            AS yet_to_start_count,
+        count(CASE WHEN status = 'triggered' THEN 1 END) AS triggered_count,
+        count(CASE WHEN status = 'completed' THEN 1 END) AS completed_count,
+        count(CASE WHEN status = 'failed' THEN 1 END) AS failed_count,
+        count(CASE WHEN status = 'cancelled' THEN 1 END)
+            + (SELECT coalesce(sum(batch_count), 0) {OF_IT} AND p.status = 'cancelled')
+            AS cancelled_count,
         min(created_at) AS created_at,
-        min(first_triggered_at) AS first_triggered_at,
-        max(last_completed_at) AS last_completed_at
-    FROM (
-        SELECT
-            ingestion_id AS id,
-            count(*) AS batch_count,
-            count(CASE WHEN status = 'yet_to_start' THEN 1 END) AS yet_to_start_count,
-            count(CASE WHEN status = 'triggered' THEN 1 END) AS triggered_count,
-            count(CASE WHEN status = 'completed' THEN 1 END) AS completed_count,
-            count(CASE WHEN status = 'failed' THEN 1 END) AS failed_count,
-            count(CASE WHEN status = 'cancelled' THEN 1 END) AS cancelled_count,
-            min(created_at) AS created_at,
-            min(triggered_at) AS first_triggered_at,
-            max(completed_at) AS last_completed_at
-        FROM batches
-        GROUP BY ingestion_id
-        UNION ALL
-        SELECT
-            ingestion_id,
-            sum(batch_count),
-            sum(CASE WHEN status = 'yet_to_start' THEN batch_count ELSE 0 END),
-            0,
-            0,
-            0,
-            sum(CASE WHEN status = 'cancelled' THEN batch_count ELSE 0 END),
-            min(created_at),
-            NULL,
-            max(completed_at)
-        FROM packed_batches
-        GROUP BY ingestion_id
-    ) AS of_each_table
-    GROUP BY id
+        min(triggered_at) AS first_triggered_at,
+        nullif(
+            max(
+                coalesce(max(completed_at), ''),
+                (SELECT coalesce(max(p.completed_at), '') {OF_IT})
+            ),
+            ''
+        ) AS last_completed_at
+    FROM batches b
+    GROUP BY ingestion_id
+    UNION ALL
+    SELECT
+        ingestion_id,
+        sum(batch_count),
+        sum(CASE WHEN status = 'yet_to_start' THEN batch_count ELSE 0 END),
+        0,
+        0,
+        0,
+        sum(CASE WHEN status = 'cancelled' THEN batch_count ELSE 0 END),
+        min(created_at),
+        NULL,
+        max(completed_at)
+    FROM packed_batches p
+    WHERE NOT EXISTS (SELECT 1 FROM batches b WHERE b.ingestion_id = p.ingestion_id)
+    GROUP BY ingestion_id
 ) AS counted
 """
 
