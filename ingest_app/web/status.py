@@ -84,7 +84,9 @@ def _at_once(found: IngestionStatus) -> Response:
 
 
 def _in_parts(found: IngestionStatus, version: str) -> Response:
-    response = _revalidated(Response(iter(()), content_type=_JSON), version)
+    response = Response(content_type=_JSON)
+    response.automatically_set_content_length = False  # or all of it would be read to be counted
+    _revalidated(response, version)
     # Also when nothing of it is sent: to HEAD, or to a client that has it already.
     response.call_on_close(found.close)
     if response.status_code == HTTPStatus.OK:
