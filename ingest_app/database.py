@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ingest_app import sqlite
 from ingest_app.errors import DatabaseBusy, SettingsError
+from ingest_app.group_commit import GroupCommit, Result
 
 
 def parse_url(url: str, instance_path: Path) -> URL:
@@ -59,6 +60,7 @@ class Database:
         self.engine = engine
         self._reading_engine = engine.execution_options(read_only=True)
         self._writing = threading.Lock()
+        self._group = GroupCommit(self.write)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -71,6 +73,10 @@ class Database:
         """One transaction that holds the write lock from its start; on disk when it has ended."""
         with _our_errors(), self._turn(), self.engine.begin() as connection:
             yield connection
+
+    def write_together(self, do: Callable[[Connection], Result]) -> Result:
+        """The same for work that may share its transaction with other threads'; see GroupCommit."""
+        return self._group.run(do)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sqlite3
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,7 @@ from sqlalchemy import (
     table,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
@@ -43,6 +45,7 @@ BUSY_SECONDS = 5.0
 
 _FIRST_SAFE_VERSION = (3, 51, 3)
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_LOOK_MILLISECONDS = 1
 _POOL_SIZE = 32
 _ERRORS: dict[int, type[DatabaseError]] = {
     5: DatabaseBusy,  # SQLITE_BUSY
@@ -148,8 +151,29 @@ def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another wrote in between,
     # whatever the busy timeout: so writers take the write lock first.
-    reads = connection.get_execution_options().get("read_only")
-    run_plainly(connection, "BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("read_only"):
+        run_plainly(connection, "BEGIN DEFERRED")
+    else:
+        _take_write_lock(connection)
+
+
+def _take_write_lock(connection: Connection) -> None:
+    # SQLite's own waiting sleeps longer and longer, up to 0.1 s, while others come and go.
+    deadline = time.monotonic() + BUSY_SECONDS
+    run_plainly(connection, f"PRAGMA busy_timeout = {_LOOK_MILLISECONDS}")
+    while not _try_to_begin(connection, is_last=time.monotonic() > deadline):
+        pass
+    run_plainly(connection, f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+
+def _try_to_begin(connection: Connection, *, is_last: bool) -> bool:
+    try:
+        run_plainly(connection, "BEGIN IMMEDIATE")
+    except DBAPIError as error:
+        if is_last or translate(error.orig) is not DatabaseBusy:
+            raise
+        return False
+    return True
 
 
 def translate(error: BaseException | None) -> type[DatabaseError] | None:

@@ -55,14 +55,20 @@ def submit_ingestion(
         "idempotency_key": idempotency_key,
         "request_digest": idempotency_key and _digest(ids, priority, source.name),
     }
-    # The key is looked up under the write lock: of two requests at once the second finds the first.
-    with database.write() as connection:
+
+    def store(connection: Connection) -> str | None:
+        # The key is looked up under the write lock: of two requests at once the second finds the
+        # first.
         stored_id = _stored_before(connection, ingestion)
-        if stored_id is not None:
-            return stored_id
-        ingestion["created_at"] = clock.read().at
-        change(connection, ADD_INGESTION, ingestion)
-        _add_batches(connection, ingestion, packs)
+        if stored_id is None:
+            ingestion["created_at"] = clock.read().at
+            change(connection, ADD_INGESTION, ingestion)
+            _add_batches(connection, ingestion, packs)
+        return stored_id
+
+    stored_id = database.write_together(store)
+    if stored_id is not None:
+        return stored_id
     work_arrived.send(database, source=source.name)
     return str(ingestion["id"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -119,7 +120,8 @@ def test_without_the_transaction_a_failure_in_the_middle_is_seen(
 ) -> None:
     # The negative control of the test above.
     queue.change(FAIL_IN_THE_MIDDLE)
-    monkeypatch.setattr(Database, "write", keeps_what_an_error_interrupts)
+    write = partial(keeps_what_an_error_interrupts, queue.database)
+    monkeypatch.setattr(queue.database._group, "_write", write)
     with pytest.raises(IntegrityError):
         queue.submit(range(9))
     assert queue.rows(STORED) != [(0, 0)]

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from unittest import mock
 
 from sqlalchemy import Connection
@@ -29,6 +30,7 @@ _when = os.environ[DIE_WHEN]
 _verb = os.environ[DIE_IN]
 _died = os.environ[DIED_FILE]
 _write = Database.write
+_write_together = Database.write_together
 _fetch = SimulatedSource.fetch
 
 
@@ -39,6 +41,22 @@ def _write_of_a_mortal(self: Database) -> AbstractContextManager[Connection]:
     if verb == "claim_next_batch" and _verb == "hold_slot":
         return _late(self)
     return _write(self)
+
+
+def _write_together_of_a_mortal(self: Database, do: Callable[[Connection], Any]) -> Any:
+    if sys._getframe(1).f_code.co_name != _verb:
+        return _write_together(self, do)
+
+    def do_and_die(connection: Connection) -> Any:
+        result = do(connection)
+        if _when == "before":
+            _die_once()
+        return result
+
+    result = _write_together(self, do_and_die)
+    if _when == "after":
+        _die_once()
+    return result
 
 
 @contextmanager
@@ -91,5 +109,6 @@ def _is_first(path: str, content: str) -> bool:
 
 
 mock.patch.object(Database, "write", _write_of_a_mortal).start()
+mock.patch.object(Database, "write_together", _write_together_of_a_mortal).start()
 mock.patch.object(SimulatedSource, "fetch", _fail_once).start()
 app = create_app()
