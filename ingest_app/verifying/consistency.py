@@ -46,7 +46,8 @@ _RULES = (
                 FROM batches
                 UNION ALL
                 SELECT ingestion_id, batch_count, first_position + batch_count - 1,
-                       (SELECT sum(json_array_length(value)) FROM json_each(packed_batches.ids))
+                       (SELECT sum(CASE type WHEN 'array' THEN json_array_length(value) END)
+                        FROM json_each(packed_batches.ids))
                 FROM packed_batches
             ) GROUP BY ingestion_id
         ) b ON b.ingestion_id = i.id

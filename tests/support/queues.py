@@ -32,7 +32,7 @@ from ingest_app.settings import SourceSettings
 from tests.support.clocks import FakeClock
 
 AnyRow = Row[Any]
-TABLES = ("ingestions", "batches", "sources", "dispatches", "records")
+TABLES = ("ingestions", "batches", "packed_batches", "sources", "dispatches", "records")
 
 
 @contextmanager
