@@ -87,10 +87,11 @@ def _in_parts(found: IngestionStatus, version: str) -> Response:
     response = Response(content_type=_JSON)
     response.automatically_set_content_length = False  # or all of it would be read to be counted
     _revalidated(response, version)
-    # Also when nothing of it is sent: to HEAD, or to a client that has it already.
-    response.call_on_close(found.close)
-    if response.status_code == HTTPStatus.OK:
-        response.response = _streamed(found)
+    if request.method == "HEAD" or response.status_code != HTTPStatus.OK:
+        found.close()
+        return response
+    response.call_on_close(found.close)  # also when the client hangs up
+    response.response = _streamed(found)
     return response
 
 
