@@ -15,11 +15,13 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import literal
 from sqlalchemy.exc import IntegrityError
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
 from ingest_app.models import Priority
+from ingest_app.queue import claim as claiming
 from ingest_app.queue import packing
 from ingest_app.queue.control import cancel_ingestion
 from ingest_app.queue.listing import Wanted, list_ingestions, read_ingestion
@@ -34,6 +36,7 @@ from tests.support.queues import Queue, keeps_what_an_error_interrupts, opened
 from tests.support.racing import Crew, claim_all_in_real_time, in_threads
 
 UNPACKED = 10**9
+PACKED = "packed_goes_first"
 PACKS = "SELECT first_position, batch_count FROM packed_batches ORDER BY first_batch_id"
 
 
@@ -193,6 +196,21 @@ def test_packed_goes_before_a_later_submission_and_after_a_better_one(packed: Qu
     packed.submit([200], Priority.HIGH)
     goes = [packed.claim().ids[0] for _ in range(7)]
     assert goes == [200, 0, 3, 6, 9, 12, 100]
+
+
+def test_without_the_comparison_packed_batches_are_seen_to_go_too_late(
+    packed: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test above.
+    rows = [column for column in claiming.NEXT_BATCH.selected_columns if column.key != PACKED]
+    blind = claiming.NEXT_BATCH.with_only_columns(*rows, literal(0).label(PACKED))
+    monkeypatch.setattr(claiming, "NEXT_BATCH", blind)
+    packed.clock.move(1)
+    packed.submit([100])
+    packed.submit([200], Priority.HIGH)
+    assert [packed.claim().ids[0] for _ in range(2)] == [200, 100]
+    packed.claim()
+    assert "P4" in {finding.promise for finding in verify(packed.database).findings}
 
 
 @pytest.mark.usefixtures("small_packs")

@@ -146,7 +146,7 @@ def test_without_the_index_the_slow_look_up_is_seen(busy: Queue, index: str) -> 
     assert slow(found) != []
 
 
-INGESTION = "SELECT id FROM ingestions ORDER BY id LIMIT 1"
+INGESTION = "SELECT ingestion_id FROM batches ORDER BY id LIMIT 1"
 OF_THE_INGESTION = "sqlite_autoindex_batches_1 (ingestion_id=?"
 OF_THE_INGESTION_PACKED = "sqlite_autoindex_packed_batches_1 (ingestion_id=?"
 
