@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tests.benchmarks.load import get_each, post_small
-from tests.benchmarks.report import Aim, Row
+from tests.benchmarks.report import Aim, MakeRow, Row
 from tests.benchmarks.rounds import Figures, Found, Plan, both, compared, interleaved
 from tests.benchmarks.servers import DECLARED, HOW, ORIGINAL, Start, original, ours
 from tests.support.service import Service
@@ -23,7 +23,7 @@ LoadOf = Callable[[Service], Load]
 def submissions(plan: Plan) -> Sequence[Row]:
     """B1: POST /ingest of five IDs."""
     found = _measure(plan, {"ours": (ours, _post), "theirs": (original, _post)})
-    row = partial(Row, "B1", how=f"{HOW}; {_how(plan)}")
+    row: MakeRow = partial(Row, "B1", how=f"{HOW}; {_how(plan)}")
     aims = {"rate": Aim("ratio", at_least=0.35), "p99_ms at 16": Aim("ours", at_most=60)}
     return _rows(row, "POST /ingest, 5 IDs", found, aims)
 
@@ -39,7 +39,7 @@ def status_requests(plan: Plan) -> Sequence[Row]:
     found = _measure(
         plan, {"ours": (ours, get), "theirs": (original, get), "declared": (original, get_declared)}
     )
-    row = partial(Row, "B2", how=f"{HOW}; {_how(plan)}; {count:,} ingestions in turn")
+    row: MakeRow = partial(Row, "B2", how=f"{HOW}; {_how(plan)}; {count:,} ingestions in turn")
     aims = {"rate": Aim("ratio", at_least=1)}
     return [
         *_rows(row, "GET /status, 5 IDs", found, aims),
@@ -77,7 +77,7 @@ def _how(plan: Plan) -> str:
     return f"wrk, 1 thread, {_seconds(plan)} s after {WARM_UP_SECONDS} s to warm up"
 
 
-def _rows(row: Callable[..., Row], what: str, found: Found, aims: Mapping[str, Aim]) -> list[Row]:
+def _rows(row: MakeRow, what: str, found: Found, aims: Mapping[str, Aim]) -> list[Row]:
     rows = []
     for at in CONNECTIONS:
         name, p99, errors = f"{what}, {at} connections", f"p99_ms at {at}", f"errors at {at}"
@@ -91,7 +91,7 @@ def _rows(row: Callable[..., Row], what: str, found: Found, aims: Mapping[str, A
 
 
 def _rate(
-    row: Callable[..., Row], what: str, found: Found, at: int, against: str, aim: Aim | None = None
+    row: MakeRow, what: str, found: Found, at: int, against: str, aim: Aim | None = None
 ) -> Row:
     figures = compared(found, f"rate at {at}", against)
     peer = {"theirs": ORIGINAL, "declared": DECLARED}[against]

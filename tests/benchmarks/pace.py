@@ -89,14 +89,16 @@ def _rows(database: Path, pace: Pace, workers: int, *, is_busy: bool) -> Iterato
     gaps = [round(1000 * (later[0] - earlier[0]), 3) for earlier, later in pairwise(calls)]
     late = [_late_ms(call_at, opened_at) for _, call_at, opened_at in calls if opened_at]
     interval_ms = 1000 * pace.interval_seconds
-    what = f"{interval_ms / 1000:g} s, workers: {workers}, {'saturated' if is_busy else 'idle'}"
+    what = (
+        f"every {interval_ms / 1000:g} s, workers: {workers}, {'saturated' if is_busy else 'idle'}"
+    )
     how = (
         f"as many batches wait as there are calls, latency 0; saturated: wrk with {CONNECTIONS}"
         " connections sends POST /ingest; from the ledger"
     )
     yield Row(
         "B7",
-        f"pace, {what}: mean gap (smallest - largest) of {len(gaps)}",
+        f"{what}: mean of {len(gaps)} gaps (range)",
         "ms",
         how,
         ours=Spread(statistics.mean(gaps), min(gaps), max(gaps)),
@@ -104,7 +106,7 @@ def _rows(database: Path, pace: Pace, workers: int, *, is_busy: bool) -> Iterato
     )
     yield Row(
         "B7",
-        f"pace, {what}: p99 lateness (least - most)",
+        f"{what}: p99 lateness (range)",
         "ms",
         how,
         ours=Spread(percentile(late, 99), min(late), max(late)),

@@ -26,14 +26,17 @@ from tests.support.service import kill_group
 
 HUEY = Peer(
     "Huey, fsync on",
+    "what waits",
     "what waits (synchronous=FULL, one commit a job); a job under way at a crash is lost",
 )
 LITEQUEUE = Peer(
     "litequeue",
+    "nothing for certain at a power failure",
     "against a killed process, two commits a job; not against a power failure (synchronous=NORMAL)",
 )
 PLAIN = Peer(
     "plain sqlite3",
+    "claim and end",
     "claim and end (synchronous=FULL, two commits a job); no slot, ledger, records or leases",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -15,20 +15,28 @@ from rich.table import Table
 from ingest_app import sqlite
 from tests.benchmarks.rounds import Spread
 
-OURS_DURABLE = "all of it, on disk before the answer"
+OURS_DURABLE = "all of it, on disk before the answer (synchronous=FULL)"
 PIPE_WIDTH = 170
 
 _PACKAGES = (
     "gunicorn", "flask", "sqlalchemy", "apscheduler", "fastapi", "uvicorn", "huey", "litequeue",
+)  # fmt: skip
+_HEADINGS = (
+    "", "measure", "unit", "ours, keeps all", "against", "theirs", "ratio", "aim", "met",
 )  # fmt: skip
 _VERDICTS = {True: "[green]yes[/]", False: "[red]no[/]", None: ""}
 
 
 @dataclass(frozen=True)
 class Peer:
-    """What ours is compared with; `durable` says what of its work outlives a crash."""
+    """What ours is compared with.
+
+    keeps: in a few words, what of its work outlives a crash or a power failure; `durable` tells
+        how.
+    """
 
     name: str
+    keeps: str
     durable: str
 
 
@@ -87,6 +95,10 @@ class Row:
         return figure is not None and self.aim.is_met_by(figure)
 
 
+MakeRow = Callable[..., Row]
+"""`Row` with some of its fields given."""
+
+
 def versions() -> Mapping[str, object]:
     """Of all that takes part."""
     return {
@@ -120,22 +132,23 @@ def show(rows: Sequence[Row], header: Mapping[str, object]) -> None:
     console.print(_table(rows))
     for measure, how in dict.fromkeys((row.measure, row.how) for row in rows):
         console.print(f"{measure}: {how}", highlight=False, markup=False)
+    for durable in dict.fromkeys(row.durable for row in rows):
+        console.print(f"Durable, ours: {durable}", highlight=False, markup=False)
     for peer in dict.fromkeys(row.peer for row in rows if row.peer):
         console.print(f"Durable, {peer.name}: {peer.durable}", highlight=False, markup=False)
 
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(caption="median (lowest - highest)", caption_justify="left")
-    for heading in ("", "measure", "unit", "ours", "against", "theirs", "ratio", "aim", "met"):
+    for heading in _HEADINGS:
         table.add_column(heading)
-    table.columns[1].ratio = 1
     for row in rows:
         table.add_row(
             row.measure,
             row.name,
             row.unit,
             _shown(row.ours),
-            row.peer.name if row.peer else "",
+            f"{row.peer.name}, keeps {row.peer.keeps}" if row.peer else "",
             _shown(row.theirs),
             _shown(row.ratio),
             str(row.aim or ""),

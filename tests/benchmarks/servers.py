@@ -15,8 +15,8 @@ from tests.benchmarks.report import Peer
 from tests.benchmarks.rounds import Plan
 from tests.support.service import Service, gunicorn, instance_path, running
 
-ORIGINAL = Peer("in-memory original", "nothing; all is in the memory of one process")
-DECLARED = Peer("the same, answer declared", ORIGINAL.durable)
+ORIGINAL = Peer("in-memory original", "nothing", "nothing; all is in the memory of one process")
+DECLARED = Peer("the same, answer declared", ORIGINAL.keeps, ORIGINAL.durable)
 HOW = "gunicorn with gunicorn.conf.py as shipped, one file on a real disk; uvicorn[standard]"
 
 Settings = Mapping[str, Any]
