@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from tests.benchmarks.load import get_each, post_small
+from tests.benchmarks.clients import post_many
+from tests.benchmarks.load import SMALL, get_each, post_small
 from tests.benchmarks.report import Aim, MakeRow, Row
 from tests.benchmarks.rounds import Figures, Found, Plan, both, compared, interleaved
 from tests.benchmarks.servers import DECLARED, HOW, ORIGINAL, Start, original, ours
@@ -48,7 +49,7 @@ def status_requests(plan: Plan) -> Sequence[Row]:
 
 
 def _get(count: int, prefix: str, service: Service) -> Load:
-    ids = [service.ingest([1, 2, 3, 4, 5]) for _ in range(count)]
+    ids = post_many(service, SMALL.encode(), count)
     return partial(get_each, paths=[f"{prefix}/status/{ingestion_id}" for ingestion_id in ids])
 
 

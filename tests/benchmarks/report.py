@@ -6,6 +6,7 @@ import platform
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from ingest_app import sqlite
 from tests.benchmarks.rounds import Spread
 
 OURS_DURABLE = "all of it, on disk before the answer (synchronous=FULL)"
-PIPE_WIDTH = 170
+PIPE_WIDTH = 210
 
 _PACKAGES = (
     "gunicorn", "flask", "sqlalchemy", "apscheduler", "fastapi", "uvicorn", "huey", "litequeue",
@@ -124,18 +125,15 @@ def show(rows: Sequence[Row], header: Mapping[str, object]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
-    console.print(
-        ", ".join(f"{name} {value}" for name, value in header.items()),
-        highlight=False,
-        markup=False,
-    )
+    say = partial(console.print, highlight=False, markup=False)
+    say(", ".join(f"{name} {value}" for name, value in header.items()))
     console.print(_table(rows))
     for measure, how in dict.fromkeys((row.measure, row.how) for row in rows):
-        console.print(f"{measure}: {how}", highlight=False, markup=False)
+        say(f"{measure}: {how}")
     for durable in dict.fromkeys(row.durable for row in rows):
-        console.print(f"Durable, ours: {durable}", highlight=False, markup=False)
+        say(f"Durable, ours: {durable}")
     for peer in dict.fromkeys(row.peer for row in rows if row.peer):
-        console.print(f"Durable, {peer.name}: {peer.durable}", highlight=False, markup=False)
+        say(f"Durable, {peer.name}: {peer.durable}")
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -166,4 +164,4 @@ def _shown(figure: Spread | None) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
