@@ -30,7 +30,7 @@ Found = TypeVar("Found")
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPTS = Path(sys.executable).parent
-_ADDRESS = re.compile(r"(?:Listening at:|Running on) (http://127\.0\.0\.1:\d+)")
+_ADDRESS = re.compile(r"(?:Listening at:|[Rr]unning on) (http://127\.0\.0\.1:\d+)")
 _OURS = re.compile(r"INGEST_|FLASK_|GUNICORN_|WEB_CONCURRENCY$")
 _SHOWN_LOG_LENGTH = 6_000
 

@@ -1,0 +1,1 @@
+"""What the service costs and how fast it is, side by side with what people would use instead."""
