@@ -29,6 +29,7 @@ from ingest_app.queue.reading import abandoned_sources, read_status
 from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import Refusal, Wait, find_refusal
 from ingest_app.queue.source_states import read_sources
+from ingest_app.queue.statements import NEXT_BATCH
 from ingest_app.settings import SourceSettings
 from ingest_app.verifying import verify
 from tests.support.clocks import FakeClock
@@ -202,8 +203,8 @@ def test_without_the_comparison_packed_batches_are_seen_to_go_too_late(
     packed: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control of the test above.
-    rows = [column for column in claiming.NEXT_BATCH.selected_columns if column.key != PACKED]
-    blind = claiming.NEXT_BATCH.with_only_columns(*rows, literal(0).label(PACKED))
+    rows = [column for column in NEXT_BATCH.selected_columns if column.key != PACKED]
+    blind = NEXT_BATCH.with_only_columns(*rows, literal(0).label(PACKED))
     monkeypatch.setattr(claiming, "NEXT_BATCH", blind)
     packed.clock.move(1)
     packed.submit([100])
