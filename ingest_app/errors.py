@@ -124,5 +124,13 @@ class DatabaseUnavailable(DatabaseError):
     retry_after_seconds = 10
 
 
+class SnapshotExpired(DatabaseError):
+    """What was read part by part was not taken in time, and others may not wait for it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The answer was not taken within {seconds:g} s; it ends here.")
+        self.seconds = seconds
+
+
 class MigrationError(IngestError):
     """The schema of the database cannot be brought to the one this code needs."""

@@ -185,6 +185,45 @@ class Batch(Base):
     last_error: Mapped[str | None]
 
 
+class PackedBatch(Base):
+    """Consecutive batches of a large ingestion that have never been dispatched, in one row.
+
+    `ids` is a JSON array with the array of each batch. `first_batch_id` is the id that the first of
+    them has in the queue's order and will have in `batches`; the others follow it. They are
+    unpacked into `batches` when their turn comes. `ids` is last, since it is read seldom.
+    """
+
+    __tablename__ = "packed_batches"
+    __table_args__ = (
+        UniqueConstraint("ingestion_id", "first_position"),
+        CheckConstraint("status IN ('yet_to_start', 'cancelled')", name="status"),
+        CheckConstraint("priority_rank IN (0, 1, 2)", name="priority_rank"),
+        CheckConstraint("first_position >= 1 AND batch_count >= 1", name="counts"),
+        CheckConstraint("json_valid(ids) AND json_array_length(ids) = batch_count", name="ids"),
+        Index(
+            "ix_packed_batches_for_claim",
+            "source",
+            "priority_rank",
+            "created_at",
+            "first_batch_id",
+            "batch_count",
+            sqlite_where=text("status = 'yet_to_start'"),
+            postgresql_where=text("status = 'yet_to_start'"),
+        ),
+    )
+
+    first_batch_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    ingestion_id: Mapped[str] = mapped_column(ForeignKey("ingestions.id", ondelete="CASCADE"))
+    source: Mapped[str]
+    status: Mapped[str]
+    priority_rank: Mapped[int]
+    created_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+    first_position: Mapped[int]
+    batch_count: Mapped[int]
+    ids: Mapped[str]
+
+
 class Source(Base):
     """An upstream's pace: when its next slot opens, for all workers and across restarts.
 
@@ -281,6 +320,7 @@ class Record(Base):
 # The queue's statements are written on the tables: without the ORM's work they cost half.
 ingestions = cast(Table, Ingestion.__table__)
 batches = cast(Table, Batch.__table__)
+packed_batches = cast(Table, PackedBatch.__table__)
 sources = cast(Table, Source.__table__)
 dispatches = cast(Table, Dispatch.__table__)
 records = cast(Table, Record.__table__)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import UTC, timedelta
+from typing import Any
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from ingest_app.clock import Clock, Moment
 
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _STEP_SECONDS = 0.05
+
+
+class _Threads(ThreadPoolExecutor):  # type: ignore[misc]
+    """Threads for jobs, which end with the interpreter.
+
+    Python closes all thread pools before it calls what `atexit` has, such as the dispatcher's stop.
+    """
+
+    def _do_submit_job(self, job: Any, run_times: Any) -> None:
+        try:
+            super()._do_submit_job(job, run_times)
+        except RuntimeError as error:
+            if "after" not in str(error):  # there may just be no thread left
+                raise
+            _log.debug("job_dropped", exc_info=True)
 
 
 class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler 3 has no types
@@ -29,7 +47,7 @@ class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler
         self._clock_lock = threading.RLock()
         super().__init__(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(thread_count)},
+            executors={"default": _Threads(thread_count)},
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 2},
         )
 

@@ -17,25 +17,34 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
-    BindParameter,
+    ColumnElement,
     Connection,
     Engine,
     FromClause,
     Integer,
+    Select,
     Text,
+    bindparam,
     column,
     event,
     func,
+    insert,
+    literal_column,
     select,
+    table,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
-from ingest_app.prepared import run_plainly
+from ingest_app.prepared import fetch_value, run_plainly
 
 BUSY_SECONDS = 5.0
 """How long one statement waits for another process to let go of the write lock."""
+
+BEGUN = "begun"
+"""An option of connections whose transactions are begun and ended by hand."""
 
 _FIRST_SAFE_VERSION = (3, 51, 3)
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
@@ -52,6 +61,16 @@ _ERRORS: dict[int, type[DatabaseError]] = {
     15: DatabaseUnavailable,  # SQLITE_PROTOCOL
     26: DatabaseUnavailable,  # SQLITE_NOTADB
 }
+
+# SQLite's own table, which may be changed like any other.
+_SEQUENCES = table("sqlite_sequence", column("name", Text), column("seq", Integer))
+_RESERVE = (
+    update(_SEQUENCES)
+    .where(_SEQUENCES.c.name == bindparam("the_table"))
+    .values(seq=_SEQUENCES.c.seq + bindparam("the_count"))
+    .returning(_SEQUENCES.c.seq)
+)
+_ADD_SEQUENCE = insert(_SEQUENCES).returning(_SEQUENCES.c.seq)
 
 _log = logging.getLogger(__name__)
 
@@ -84,12 +103,12 @@ def _driver() -> ModuleType:
 
 
 def configure(engine: Engine) -> None:
-    """Give every connection of the engine its pragmas, and every transaction its kind."""
+    """Give every connection of the engine its pragmas, and SQLAlchemy's transactions their kind."""
     guard = _FileGuard(Path(str(engine.url.database)))
     event.listen(engine, "do_connect", guard.check)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", guard.remember)
-    event.listen(engine, "begin", guard.check)
+    event.listen(engine, "checkout", guard.check)
     event.listen(engine, "begin", _begin)
 
 
@@ -133,15 +152,21 @@ def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another wrote in between,
-    # whatever the busy timeout: so writers take the write lock first.
-    if connection.get_execution_options().get("read_only"):
-        run_plainly(connection, "BEGIN DEFERRED")
-    else:
-        _take_write_lock(connection)
+    if not connection.get_execution_options().get(BEGUN):
+        begin_writing(connection)
 
 
-def _take_write_lock(connection: Connection) -> None:
+def begin_reading(connection: Connection) -> None:
+    """Begin a transaction that sees one snapshot."""
+    run_plainly(connection, "BEGIN DEFERRED")
+
+
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction that holds the write lock.
+
+    One that reads first and writes later would fail at once when another wrote in between, whatever
+    the busy timeout.
+    """
     # SQLite's own waiting sleeps longer and longer, up to 0.1 s, while others come and go.
     deadline = time.monotonic() + BUSY_SECONDS
     run_plainly(connection, f"PRAGMA busy_timeout = {_LOOK_MILLISECONDS}")
@@ -166,10 +191,27 @@ def translate(error: BaseException | None) -> type[DatabaseError] | None:
     return None if code is None else _ERRORS.get(code & 0xFF)
 
 
-def array_elements(array: BindParameter[str]) -> FromClause:
-    """The elements of a JSON array as rows: `position` (from 1) and `element` (JSON text)."""
-    each = func.json_each(array).table_valued(column("key", Integer), column("value", Text))
-    return select((each.c.key + 1).label("position"), each.c.value.label("element")).subquery()
+def array_elements(array: ColumnElement[str]) -> FromClause:
+    """The elements of a JSON array as rows: `key` (from 0) and `value` (JSON text)."""
+    return func.json_each(array).table_valued(column("key", Integer), column("value", Text))
+
+
+def newest_id(table_name: str) -> Select[tuple[int]]:
+    """The greatest id that a table with AUTOINCREMENT has given away; no row when there is none.
+
+    Source: https://sqlite.org/autoinc.html.
+    """
+    name: ColumnElement[str] = literal_column(f"'{table_name}'")
+    return select(_SEQUENCES.c.seq).where(_SEQUENCES.c.name == name)
+
+
+def reserve_ids(connection: Connection, table_name: str, count: int) -> int:
+    """The first of so many consecutive ids that the table will give to no other row."""
+    wanted = {"the_table": table_name, "the_count": count}
+    last = fetch_value(connection, _RESERVE, wanted)
+    if last is None:  # the table never had a row
+        last = fetch_value(connection, _ADD_SEQUENCE, {"name": table_name, "seq": count})
+    return int(last) - count + 1
 
 
 def find_damage(connection: Connection) -> list[str]:

@@ -16,6 +16,7 @@ from ingest_app.models import BatchStatus
 from ingest_app.prepared import Row, change, fetch_first, fetch_one, fetch_value
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import dispatch_columns, lease_columns, slot_columns, slot_of
+from ingest_app.queue.packing import unpack_next
 from ingest_app.queue.recording import Places, places_of, unanswered
 from ingest_app.queue.refusing import (
     Refusal,
@@ -80,7 +81,6 @@ class _Turn:
     source: SourceSettings
     state: Row
     worker: str
-    now: Moment
     newest_batch_id: int
 
 
@@ -96,7 +96,9 @@ def claim_next_batch(
         turn = _take_turn(connection, source, worker=worker, clock=clock)
         if isinstance(turn, Refusal):
             return turn
-        claim = _claim(connection, turn, _next_batch(connection, source))
+        batch = _next_batch(connection, source)
+        assert batch is not None, "a refusal would have said so"
+        claim = _claim(connection, turn, batch, clock.read())
         _spend_slot(connection, claim)
         return claim
 
@@ -117,7 +119,7 @@ def claim_all_that_may_go(
             batch = _next_batch(connection, source)
             if batch is None:
                 break
-            claims.append(_claim(connection, turn, batch))
+            claims.append(_claim(connection, turn, batch, clock.read()))
         _spend_slot(connection, claims[0])
         return claims
 
@@ -150,7 +152,7 @@ def _take_turn(
     if refused:
         return refused
     _admit_due_retries(connection, source, now)
-    return _Turn(source, state, worker, now, fetch_value(connection, NEWEST_BATCH_ID, {}))
+    return _Turn(source, state, worker, fetch_value(connection, NEWEST_BATCH_ID, {}))
 
 
 def _source_state(connection: Connection, source: SourceSettings) -> Row:
@@ -173,11 +175,15 @@ def _admit_due_retries(connection: Connection, source: SourceSettings, now: Mome
 
 
 def _next_batch(connection: Connection, source: SourceSettings) -> Row | None:
-    return fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
+    batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
+    if batch is None or batch.packed_goes_first:
+        unpack_next(connection, source.name)
+        batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
+    return batch
 
 
-def _claim(connection: Connection, turn: _Turn, batch: Row) -> Claim:
-    claim = _make_claim(connection, turn.source, batch, turn.now)
+def _claim(connection: Connection, turn: _Turn, batch: Row, now: Moment) -> Claim:
+    claim = _make_claim(connection, turn.source, batch, now)
     _trigger(connection, claim, turn.source.lease_seconds)
     return replace(claim, dispatch_id=_write_ledger(connection, claim, turn))
 

@@ -7,12 +7,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, literal_column
 
 from ingest_app.clock import Moment
-from ingest_app.models import BatchStatus, batches
+from ingest_app.models import BatchStatus, batches, packed_batches
 from ingest_app.prepared import Row
 from ingest_app.queue.pacing import UNUSED, Slot
 
 # Literals, not parameters: only then does SQLite see that a partial index fits.
 WAITING: ColumnElement[bool] = batches.c.status == literal_column(f"'{BatchStatus.YET_TO_START}'")
+PACKED_WAITING: ColumnElement[bool] = packed_batches.c.status == literal_column(
+    f"'{BatchStatus.YET_TO_START}'"
+)
 TRIGGERED: ColumnElement[bool] = batches.c.status == literal_column(f"'{BatchStatus.TRIGGERED}'")
 
 NO_LEASE: dict[str, Any] = {

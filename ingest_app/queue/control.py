@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, literal_column, select, update
@@ -9,9 +10,16 @@ from sqlalchemy import Connection, Select, delete, literal_column, select, updat
 from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import BatchStatus, RecordOutcome, batches, ingestions, records
+from ingest_app.models import (
+    BatchStatus,
+    RecordOutcome,
+    batches,
+    ingestions,
+    packed_batches,
+    records,
+)
 from ingest_app.prepared import Row, change, fetch_first
-from ingest_app.queue.columns import TRIGGERED, WAITING
+from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
 from ingest_app.queue.statements import ADD_SOURCE, SOURCE, UPDATE_SOURCE
 from ingest_app.queue.submit import work_arrived
 
@@ -30,8 +38,7 @@ def cancel_ingestion(database: Database, ingestion_id: str, *, clock: Clock) -> 
     with database.write() as connection:
         ingestion = _ingestion(connection, ingestion_id)
         now = clock.read().at
-        cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now, "not_before": None}
-        was_waiting = _change_batches(connection, ingestion, WAITING, cancelled) > 0
+        was_waiting = _cancel_waiting(connection, ingestion, now)
         if ingestion.cancelled_at is None and (was_waiting or _is_in_flight(connection, ingestion)):
             _set_cancelled_at(connection, ingestion_id, now)
 
@@ -84,6 +91,16 @@ def _ingestion(connection: Connection, ingestion_id: str) -> Row:
     if ingestion is None:
         raise UnknownIngestion(ingestion_id)
     return ingestion
+
+
+def _cancel_waiting(connection: Connection, ingestion: Row, now: datetime) -> bool:
+    cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now}
+    packed = update(packed_batches).where(
+        packed_batches.c.ingestion_id == ingestion.id, PACKED_WAITING
+    )
+    pack_count = connection.execute(packed.values(cancelled)).rowcount
+    never_again = {**cancelled, "not_before": None}
+    return _change_batches(connection, ingestion, WAITING, never_again) + pack_count > 0
 
 
 def _change_batches(

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import batches, ingestion_status, sources
-from ingest_app.queue.columns import TRIGGERED, WAITING
+from ingest_app.models import BatchStatus, batches, packed_batches, sources
+from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
+from ingest_app.queue.held_parts import HeldParts
+from ingest_app.queue.status_parts import PART_SIZE, States, read_parts, read_states, read_whole
 
-
-class BatchLine(NamedTuple):
-    """One batch of an ingestion; `ids` is a JSON array as text, exactly as stored."""
-
-    position: int
-    ids: str
-    status: str
+LONGEST_SECONDS = 60.0
+"""How long one status is read from the same snapshot. SQLite's log cannot start anew while one that
+is older is read, and grows.
+"""
 
 
 @dataclass(frozen=True)
 class IngestionStatus:
-    """An ingestion, its state derived from all its batches, and those that were asked for."""
+    """An ingestion, its state derived from all its batches, and those that were asked for.
+
+    parts: the batches in order as JSON text, the parts to be joined with commas. They are read
+        when they are asked for where `version` is not None; then `close` must be called.
+    next_after: the position after which there are more than were asked for; None when there are
+        none.
+    version: changes when the state of any batch does, over restarts too, and with nothing else;
+        None when all of the text is in `parts`.
+    """
 
     ingestion_id: str
-    status: str
+    status: BatchStatus
     batch_count: int
-    batches: tuple[BatchLine, ...]
+    parts: Iterator[str]
+    next_after: int | None = None
+    version: str | None = None
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        if isinstance(self.parts, HeldParts):
+            self.parts.close()
 
 
 def abandoned_sources(database: Database, configured: Collection[str]) -> Sequence[str]:
@@ -37,7 +53,12 @@ def abandoned_sources(database: Database, configured: Collection[str]) -> Sequen
     unended = (
         select(batches.c.id).where(batches.c.source == sources.c.name, WAITING | TRIGGERED).exists()
     )
-    query = select(sources.c.name).where(sources.c.name.not_in(configured), unended)
+    packed = (
+        select(packed_batches.c.first_batch_id)
+        .where(packed_batches.c.source == sources.c.name, PACKED_WAITING)
+        .exists()
+    )
+    query = select(sources.c.name).where(sources.c.name.not_in(configured), unended | packed)
     with database.read() as connection:
         return connection.scalars(query.order_by(sources.c.name)).all()
 
@@ -47,20 +68,43 @@ def read_status(
 ) -> IngestionStatus:
     """One consistent picture of an ingestion, batches in order (UnknownIngestion).
 
+    Up to PART_SIZE batches, and those of a page, are read at once, more of them part by part.
     after: only batches with a greater position. limit: at most so many; None for all.
     """
-    lines = (
-        select(batches.c.position, batches.c.ids, batches.c.status)
-        .where(batches.c.ingestion_id == ingestion_id, batches.c.position > after)
-        .order_by(batches.c.position)
-        .limit(limit)
-    )
-    with database.read() as connection:
-        view = ingestion_status
-        row = connection.execute(
-            select(view.c.status, view.c.batch_count).where(view.c.id == ingestion_id)
-        ).first()
-        if row is None:
+    with ExitStack() as transaction:
+        connection = transaction.enter_context(database.read())
+        if after == 0 and limit is None:
+            whole = read_whole(connection, ingestion_id)
+            if whole is not None:
+                return _status(ingestion_id, whole.states, iter([whole.text]))
+        states = read_states(connection, ingestion_id)
+        if not states.batch_count:
             raise UnknownIngestion(ingestion_id)
-        found = tuple(BatchLine(*line) for line in connection.execute(lines))
-    return IngestionStatus(ingestion_id, row.status, row.batch_count, found)
+        if limit is not None or states.batch_count - after <= PART_SIZE:
+            return _page(connection, ingestion_id, states, after=after, limit=limit)
+        parts = read_parts(connection, ingestion_id, states.packs, after=after)
+        texts = (part.text for part in parts)
+        held = HeldParts(texts, transaction.pop_all(), LONGEST_SECONDS)
+        return _status(ingestion_id, states, held, version=_version(states, after))
+
+
+def _page(
+    connection: Connection, ingestion_id: str, states: States, *, after: int, limit: int | None
+) -> IngestionStatus:
+    parts = list(read_parts(connection, ingestion_id, states.packs, after=after, limit=limit))
+    last_position = parts[-1].last_position if parts else states.batch_count
+    is_full = sum(part.batch_count for part in parts) == limit
+    next_after = last_position if is_full and last_position < states.batch_count else None
+    texts = iter([part.text for part in parts])
+    return _status(ingestion_id, states, texts, next_after=next_after)
+
+
+def _status(
+    ingestion_id: str, states: States, parts: Iterator[str], **beside: Any
+) -> IngestionStatus:
+    return IngestionStatus(ingestion_id, states.derived(), states.batch_count, parts, **beside)
+
+
+def _version(states: States, after: int) -> str:
+    # What is packed does not change but by a change of state, so its places stand for its batches.
+    return hashlib.sha256(repr((after, states)).encode()).hexdigest()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Integer, bindparam, literal_column, or_, select
+from sqlalchemy import Integer, bindparam, func, literal_column, or_, select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import RecordOutcome, batches, ingestions, records
-from ingest_app.prepared import Row
+from ingest_app.models import RecordOutcome, batches, ingestions, packed_batches, records
+from ingest_app.prepared import Row, fetch_first
 
 BATCHES_A_READ = 500
 RECORDS_A_READ = 1_000
@@ -44,6 +43,20 @@ _RECORDS = (
     )
     .order_by(batches.c.position, records.c.position)
 )
+_FIRST_IDS = (
+    select(batches.c.ids)
+    .where(batches.c.ingestion_id == ingestions.c.id, batches.c.position == 1)
+    .scalar_subquery()
+)
+_FIRST_PACKED_IDS = (
+    select(func.json_extract(packed_batches.c.ids, "$[0]"))
+    .where(packed_batches.c.ingestion_id == ingestions.c.id, packed_batches.c.first_position == 1)
+    .scalar_subquery()
+)
+_SIZES = select(
+    ingestions.c.batch_count,
+    func.json_array_length(func.coalesce(_FIRST_IDS, _FIRST_PACKED_IDS)).label("batch_size"),
+).where(ingestions.c.id == bindparam("the_ingestion"))
 _DATA = 4  # where a row has it
 _RECORDS_OF_OUTCOME = _RECORDS.where(records.c.outcome == bindparam("the_outcome"))
 
@@ -130,15 +143,8 @@ class IngestionRecords:
 
 def find_records(database: Database, ingestion_id: str) -> IngestionRecords:
     """The records of an ingestion, to be read (UnknownIngestion)."""
-    first = (
-        select(ingestions.c.batch_count, batches.c.ids)
-        .join_from(ingestions, batches, batches.c.ingestion_id == ingestions.c.id)
-        .where(ingestions.c.id == ingestion_id, batches.c.position == 1)
-    )
     with database.read() as connection:
-        row = connection.execute(first).first()
-    if row is None:
+        row = fetch_first(connection, _SIZES, {"the_ingestion": ingestion_id})
+    if row is None or row.batch_size is None:
         raise UnknownIngestion(ingestion_id)
-    return IngestionRecords(
-        database, ingestion_id, row.batch_count, max(1, len(json.loads(row.ids)))
-    )
+    return IngestionRecords(database, ingestion_id, row.batch_count, max(1, row.batch_size))

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, bindparam, func, select
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.errors import NoSuchSource
-from ingest_app.models import Priority, batches, sources
+from ingest_app.models import Priority, batches, packed_batches, sources
 from ingest_app.prepared import Row, fetch_first, fetch_value
 from ingest_app.queue import pacing
-from ingest_app.queue.columns import WAITING, slot_of
+from ingest_app.queue.columns import PACKED_WAITING, WAITING, slot_of
 from ingest_app.queue.reasons import NOT_CONFIGURED, NOTHING_WAITS, reason
 from ingest_app.queue.refusing import Wait, refusal
 from ingest_app.queue.statements import IN_FLIGHT_COUNT, SOURCE
@@ -22,20 +22,28 @@ from ingest_app.settings import SourceSettings
 
 _CLOCKS_DRIFT = timedelta(seconds=0.1)
 
-# Two counts, since what waits for the first time and what waits again have an index each.
+# A count for each index: of what is packed, what waits for the first time and what waits again.
 _GROUPED = (
     select(batches.c.priority_rank, func.count().label("count"))
     .where(batches.c.source == bindparam("the_source"), WAITING)
     .group_by(batches.c.priority_rank)
 )
 _WAITING_COUNTS = (
+    select(packed_batches.c.priority_rank, func.sum(packed_batches.c.batch_count).label("count"))
+    .where(packed_batches.c.source == bindparam("the_source"), PACKED_WAITING)
+    .group_by(packed_batches.c.priority_rank),
     _GROUPED.where(batches.c.not_before.is_(None)),
     _GROUPED.where(batches.c.not_before.is_not(None)),
 )
 
 
-_NEXT_WITH_WORK = select(func.min(batches.c.source)).where(
-    batches.c.source > bindparam("the_name"), WAITING, batches.c.not_before.is_(None)
+_NEXT_WITH_WORK = (
+    select(func.min(batches.c.source)).where(
+        batches.c.source > bindparam("the_name"), WAITING, batches.c.not_before.is_(None)
+    ),
+    select(func.min(packed_batches.c.source)).where(
+        packed_batches.c.source > bindparam("the_name"), PACKED_WAITING
+    ),
 )
 
 
@@ -102,10 +110,11 @@ def _known(connection: Connection, configured: Mapping[str, SourceSettings]) -> 
 
 def _with_work(connection: Connection) -> Iterator[str]:
     # One look-up for each; DISTINCT would read the index of all that waits.
-    name = connection.scalar(_NEXT_WITH_WORK, {"the_name": ""})
-    while name is not None:
-        yield name
-        name = connection.scalar(_NEXT_WITH_WORK, {"the_name": name})
+    for query in _NEXT_WITH_WORK:
+        name = fetch_value(connection, query, {"the_name": ""})
+        while name is not None:
+            yield name
+            name = fetch_value(connection, query, {"the_name": name})
 
 
 def _state(

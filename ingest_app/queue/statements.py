@@ -16,12 +16,21 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
     update,
 )
 
-from ingest_app.models import BatchStatus, batches, dispatches, ingestions, records, sources
-from ingest_app.queue.columns import TRIGGERED, WAITING
-from ingest_app.sqlite import array_elements
+from ingest_app.models import (
+    BatchStatus,
+    batches,
+    dispatches,
+    ingestions,
+    packed_batches,
+    records,
+    sources,
+)
+from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
+from ingest_app.sqlite import array_elements, newest_id
 
 _THE_SOURCE = batches.c.source == bindparam("the_source")
 _THE_BATCH = batches.c.id == bindparam("the_batch")
@@ -33,6 +42,20 @@ _GOES_LATER = (_THE_SOURCE, WAITING, batches.c.not_before.is_not(None))
 # long as to run it.
 _ONE = literal_column("1", Integer)
 
+_PACKED = (packed_batches.c.source == bindparam("the_source"), PACKED_WAITING)
+_PACKED_GOES_FIRST = (
+    exists()
+    .where(
+        *_PACKED,
+        tuple_(
+            packed_batches.c.priority_rank,
+            packed_batches.c.created_at,
+            packed_batches.c.first_batch_id,
+        )
+        < tuple_(batches.c.priority_rank, batches.c.created_at, batches.c.id),
+    )
+    .label("packed_goes_first")
+)
 _HAS_RECORDS = exists().where(records.c.batch_id == batches.c.id).label("has_records")
 
 SOURCE = select(sources).where(sources.c.name == bindparam("the_source")).with_for_update()
@@ -49,9 +72,14 @@ UPDATE_SOURCE = update(sources).where(sources.c.name == bindparam("the_source"))
 
 IN_FLIGHT_COUNT = select(func.count()).where(_THE_SOURCE, TRIGGERED)
 ANY_IN_FLIGHT = select(batches.c.id).where(_THE_SOURCE, TRIGGERED).limit(_ONE)
-ANY_THAT_GOES_NOW = select(batches.c.id).where(*_GOES_NOW).limit(_ONE)
+ANY_THAT_GOES_NOW = select(
+    func.coalesce(
+        select(batches.c.id).where(*_GOES_NOW).limit(_ONE).scalar_subquery(),
+        select(packed_batches.c.first_batch_id).where(*_PACKED).limit(_ONE).scalar_subquery(),
+    )
+)
 NEXT_BATCH = (
-    select(batches.c.id, batches.c.ids, batches.c.attempt_count, _HAS_RECORDS)
+    select(batches.c.id, batches.c.ids, batches.c.attempt_count, _HAS_RECORDS, _PACKED_GOES_FIRST)
     .where(*_GOES_NOW)
     .order_by(batches.c.priority_rank, batches.c.created_at, batches.c.id)
     .limit(_ONE)
@@ -62,15 +90,15 @@ ADD_BATCHES = insert(batches).from_select(
     ["ingestion_id", "position", "source", "ids", "status", "priority_rank", "created_at"],
     select(
         bindparam("the_ingestion", type_=Text),
-        _CHUNK.c.position,
+        _CHUNK.c.key + 1,
         bindparam("the_source", type_=Text),
-        _CHUNK.c.element,
+        _CHUNK.c.value,
         literal_column(f"'{BatchStatus.YET_TO_START}'"),
         bindparam("the_rank", type_=Integer),
         bindparam("the_time", type_=batches.c.created_at.type),
     ),
 )
-NEWEST_BATCH_ID = select(func.max(batches.c.id))
+NEWEST_BATCH_ID = newest_id(batches.name)
 FIRST_RETRY_AT = select(func.min(batches.c.not_before)).where(*_GOES_LATER)
 ADMIT_DUE_RETRIES = (
     update(batches)

@@ -17,6 +17,7 @@ from ingest_app.errors import IdempotencyKeyReused
 from ingest_app.items import ItemId
 from ingest_app.models import Priority
 from ingest_app.prepared import change, fetch_first
+from ingest_app.queue.packing import Pack, add_packs, pack
 from ingest_app.queue.statements import ADD_BATCHES, ADD_INGESTION, IDEMPOTENT_INGESTION
 from ingest_app.settings import SourceSettings
 
@@ -43,15 +44,14 @@ def submit_ingestion(
         nothing is stored. Raises IdempotencyKeyReused when it came with another submission, and
         DatabaseError; then nothing is stored.
     """
-    size = source.batch_size
-    chunks = [ids[start : start + size] for start in range(0, len(ids), size)]
+    packs = pack(ids, source.batch_size)
     ingestion: dict[str, object] = {
         "id": base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
         "source": source.name,
         "priority": priority.value,
         "priority_rank": priority.rank,
         "id_count": len(ids),
-        "batch_count": len(chunks),
+        "batch_count": sum(pack.batch_count for pack in packs),
         "idempotency_key": idempotency_key,
         "request_digest": idempotency_key and _digest(ids, priority, source.name),
     }
@@ -63,7 +63,7 @@ def submit_ingestion(
         if stored_id is None:
             ingestion["created_at"] = clock.read().at
             change(connection, ADD_INGESTION, ingestion)
-            _insert_batches(connection, ingestion, chunks)
+            _add_batches(connection, ingestion, packs)
         return stored_id
 
     stored_id = database.write_together(store)
@@ -89,9 +89,12 @@ def _stored_before(connection: Connection, ingestion: Mapping[str, object]) -> s
     return None if stored is None else str(stored.id)
 
 
-def _insert_batches(
-    connection: Connection, ingestion: Mapping[str, object], chunks: Sequence[Sequence[ItemId]]
+def _add_batches(
+    connection: Connection, ingestion: Mapping[str, object], packs: Sequence[Pack]
 ) -> None:
+    if len(packs) > 1:
+        add_packs(connection, ingestion, packs)
+        return
     # One statement over one bound array: five times faster than a row at a time, in a fifth
     # of the memory.
     added = {
@@ -99,6 +102,6 @@ def _insert_batches(
         "the_source": ingestion["source"],
         "the_rank": ingestion["priority_rank"],
         "the_time": ingestion["created_at"],
-        "the_chunks": json.dumps(chunks, ensure_ascii=False, separators=(",", ":")),
+        "the_chunks": packs[0].ids,
     }
     change(connection, ADD_BATCHES, added)

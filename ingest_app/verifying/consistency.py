@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, text
 
 from ingest_app import sqlite
 from ingest_app.clock import Moment
-from ingest_app.models import batches, dispatches
+from ingest_app.models import batches, dispatches, packed_batches
 from ingest_app.queue.columns import TRIGGERED, lease_is_over
 from ingest_app.source_sections import LONGEST_LEASE_SECONDS
 from ingest_app.verifying.findings import Finding
@@ -38,12 +38,50 @@ _RULES = (
         """
         SELECT 'ingestion ' || i.id FROM ingestions i
         LEFT JOIN (
-            SELECT ingestion_id, count(*) AS batch_count, max(position) AS last_position,
-                   sum(json_array_length(ids)) AS id_count
-            FROM batches GROUP BY ingestion_id
+            SELECT ingestion_id, sum(batch_count) AS batch_count,
+                   max(last_position) AS last_position, sum(id_count) AS id_count
+            FROM (
+                SELECT ingestion_id, 1 AS batch_count, position AS last_position,
+                       json_array_length(ids) AS id_count
+                FROM batches
+                UNION ALL
+                SELECT ingestion_id, batch_count, first_position + batch_count - 1,
+                       (SELECT sum(CASE type WHEN 'array' THEN json_array_length(value) END)
+                        FROM json_each(packed_batches.ids))
+                FROM packed_batches
+            ) GROUP BY ingestion_id
         ) b ON b.ingestion_id = i.id
         WHERE b.batch_count IS NULL OR b.batch_count <> i.batch_count
            OR b.last_position <> i.batch_count OR b.id_count <> i.id_count
+        """,
+    ),
+    _Rule(
+        "P1",
+        "A packed batch has the place of another batch.",
+        """
+        SELECT 'packed batch ' || p.first_batch_id FROM packed_batches p
+        WHERE EXISTS (
+                SELECT 1 FROM batches b WHERE b.ingestion_id = p.ingestion_id
+                AND b.position BETWEEN p.first_position AND p.first_position + p.batch_count - 1)
+           OR EXISTS (
+                SELECT 1 FROM batches b
+                WHERE b.id BETWEEN p.first_batch_id AND p.first_batch_id + p.batch_count - 1)
+           OR EXISTS (
+                SELECT 1 FROM packed_batches q WHERE q.ingestion_id = p.ingestion_id
+                AND q.first_position > p.first_position
+                AND q.first_position < p.first_position + p.batch_count)
+           OR EXISTS (
+                SELECT 1 FROM packed_batches q WHERE q.first_batch_id > p.first_batch_id
+                AND q.first_batch_id < p.first_batch_id + p.batch_count)
+        """,
+    ),
+    _Rule(
+        "P1",
+        "A packed batch does not have the batches it is said to have.",
+        """
+        SELECT 'packed batch ' || first_batch_id FROM packed_batches
+        WHERE json_array_length(ids) <> batch_count
+           OR EXISTS (SELECT 1 FROM json_each(ids) WHERE type <> 'array')
         """,
     ),
     _Rule(
@@ -135,7 +173,12 @@ def find_contradictions(connection: Connection, now: Moment) -> list[Finding]:
 
 def newest_time(connection: Connection) -> datetime | None:
     """The last thing that happened in this database; None when nothing did."""
-    times = (batches.c.created_at, dispatches.c.dispatched_at, dispatches.c.finished_at)
+    times = (
+        batches.c.created_at,
+        packed_batches.c.created_at,
+        dispatches.c.dispatched_at,
+        dispatches.c.finished_at,
+    )
     found = [connection.scalar(select(func.max(time))) for time in times]
     return max((time for time in found if time is not None), default=None)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import starmap
+from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from ingest_app.models import BatchStatus, batches, dispatches
+from ingest_app.models import BatchStatus, batches, dispatches, packed_batches
+from ingest_app.queue.columns import PACKED_WAITING
 from ingest_app.verifying.findings import Finding
 
 
@@ -64,7 +67,15 @@ def _batches(connection: Connection, source: str) -> Iterator[QueueKey]:
         .where(table.source == source, table.status != BatchStatus.CANCELLED.value)
         .order_by(table.id)
     )
-    yield from (QueueKey(*row) for row in connection.execute(query))
+    packed = packed_batches.c
+    # None of a pack has gone, and its first goes before the others.
+    first_packed = (
+        select(packed.priority_rank, packed.created_at, packed.first_batch_id)
+        .where(packed.source == source, PACKED_WAITING)
+        .order_by(packed.first_batch_id)
+    )
+    rows = (connection.execute(each) for each in (query, first_packed))
+    yield from heapq.merge(*(starmap(QueueKey, each) for each in rows), key=attrgetter("batch_id"))
 
 
 def _choices(connection: Connection, source: str) -> Iterator[Choice]:

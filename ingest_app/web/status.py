@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 from flask import Response, request, url_for
 
-from ingest_app.queue.reading import BatchLine, IngestionStatus, read_status
+from ingest_app.queue.reading import IngestionStatus, read_status
 from ingest_app.runtime import current_runtime
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.schemas import INGESTION_ID_SCHEMA, PageSchema, StatusSchema
 
 blueprint = Blueprint("status", __name__, description="Follow what was handed over.")
 
+_JSON, _END = "application/json", "]}"
 _EXAMPLE = {
     "ingestion_id": "mfrggzdfmztwq2lkmfrggzdf",
     "status": "triggered",
@@ -67,39 +70,52 @@ _IF_NONE_MATCH = {
 def status(page: dict[str, Any], ingestion_id: str) -> Response:
     """Tell the state of an ingestion and of its batches, in order."""
     found = read_status(current_runtime().database, ingestion_id, **page)
-    response = Response(_text(found), content_type="application/json")
-    limit = page.get("limit")
-    if _has_more(found, limit):
-        response.headers["Link"] = _next_link(found, limit)
-    return _revalidated(response)
+    response = _at_once(found) if found.version is None else _in_parts(found, found.version)
+    if found.next_after is not None:
+        response.headers["Link"] = _next_link(found, page["limit"])
+    return response
 
 
-def _text(found: IngestionStatus) -> str:
-    # Stored IDs are JSON already; reading and writing them again would take most of the time.
-    batches = ",".join(_batch_text(found.ingestion_id, line) for line in found.batches)
-    return (
-        f'{{"ingestion_id":"{found.ingestion_id}","status":"{found.status}","batches":[{batches}]}}'
+def _at_once(found: IngestionStatus) -> Response:
+    text = f"{_opening(found)}{','.join(found.parts)}{_END}"
+    return _revalidated(
+        Response(text, content_type=_JSON), hashlib.sha256(text.encode()).hexdigest()
     )
 
 
-def _batch_text(ingestion_id: str, line: BatchLine) -> str:
-    return (
-        f'{{"batch_id":"{ingestion_id}-{line.position}","ids":{line.ids},"status":"{line.status}"}}'
-    )
+def _in_parts(found: IngestionStatus, version: str) -> Response:
+    response = Response(content_type=_JSON)
+    response.automatically_set_content_length = False  # or all of it would be read to be counted
+    _revalidated(response, version)
+    if request.method == "HEAD" or response.status_code != HTTPStatus.OK:
+        found.close()
+        return response
+    response.call_on_close(found.close)  # also when the client hangs up
+    response.response = _streamed(found)
+    return response
 
 
-def _has_more(found: IngestionStatus, limit: int | None) -> bool:
-    return len(found.batches) == limit and found.batches[-1].position < found.batch_count
+def _streamed(found: IngestionStatus) -> Iterator[str]:
+    # The first before the answer begins: a fault of the database is still a problem then.
+    first = next(found.parts, "")
+    rest = (f",{part}" for part in found.parts)
+    return chain([f"{_opening(found)}{first}"], rest, [_END])
 
 
-def _next_link(found: IngestionStatus, limit: int | None) -> str:
-    after = found.batches[-1].position
+def _opening(found: IngestionStatus) -> str:
+    # The queue has the batches as JSON text; reading and writing it again would take longest.
+    return f'{{"ingestion_id":"{found.ingestion_id}","status":"{found.status}","batches":['
+
+
+def _next_link(found: IngestionStatus, limit: int) -> str:
+    after = found.next_after
     address = url_for("status.status", ingestion_id=found.ingestion_id, limit=limit, after=after)
     return f'<{address}>; rel="next"'
 
 
-def _revalidated(response: Response) -> Response:
+def _revalidated(response: Response, tag: str) -> Response:
     response.headers["Cache-Control"] = "no-cache"
-    response.set_etag(hashlib.sha256(response.get_data()).hexdigest())
-    response.make_conditional(request)
+    response.set_etag(tag)
+    if request.headers.get("If-None-Match"):
+        response.make_conditional(request)
     return response

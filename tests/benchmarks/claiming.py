@@ -77,12 +77,12 @@ def claims(plan: Plan) -> Sequence[Row]:
 
 
 def _rows(how: str, found: Found, count: int, smallest: int) -> Iterator[Row]:
-    few = Peer(f"with {smallest:,} waiting", OURS_DURABLE)
+    few = Peer(f"{smallest:,} waiting", "all", OURS_DURABLE)
     for name, aim in (("median", Aim("ratio", at_most=1.3)), ("p99", None)):
         mine, theirs = column(found[str(count)], name), column(found[str(smallest)], name)
         yield Row(
             "B5",
-            f"claim and settle, {count:,} waiting, {name}; ratio: times as long",
+            f"claim and settle, {count:,} waiting, {name} (ratio: times as long)",
             "ms",
             how,
             ours=spread(mine),

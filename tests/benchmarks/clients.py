@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
@@ -26,6 +26,13 @@ def post(service: Service, body: bytes) -> tuple[float, str]:
         started = time.perf_counter()
         answer = exchange(connection, "POST", "/ingest", body)
         return time.perf_counter() - started, json.loads(answer)["ingestion_id"]
+
+
+def post_many(service: Service, body: bytes, count: int) -> Sequence[str]:
+    """Submit this JSON so many times; the ids of the ingestions."""
+    with connected(service) as connection:
+        answers = [exchange(connection, "POST", "/ingest", body) for _ in range(count)]
+    return [json.loads(answer)["ingestion_id"] for answer in answers]
 
 
 def get(service: Service, path: str, batch_count: int) -> Figures:

@@ -26,19 +26,23 @@ from tests.support.service import kill_group
 
 HUEY = Peer(
     "Huey, fsync on",
+    "what waits",
     "what waits (synchronous=FULL, one commit a job); a job under way at a crash is lost",
 )
 LITEQUEUE = Peer(
     "litequeue",
+    "nothing for certain at a power failure",
     "against a killed process, two commits a job; not against a power failure (synchronous=NORMAL)",
 )
 PLAIN = Peer(
     "plain sqlite3",
+    "claim and end",
     "claim and end (synchronous=FULL, two commits a job); no slot, ledger, records or leases",
 )
 
 POLL_SECONDS = 0.01
-PATIENCE_SECONDS = 300.0
+MOST_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 _CLAIM = """
 UPDATE batches SET status = 'triggered', triggered_at = datetime('now'), claim_token = 'plain',
@@ -129,12 +133,16 @@ def _submit(path: Path, count: int) -> None:
 
 
 def drain_rate(left: Callable[[], int], count: int) -> float:
-    """Jobs a second from the last moment at which all were left to the first at which none is."""
-    deadline = time.perf_counter() + PATIENCE_SECONDS
-    all_left_at = time.perf_counter()
+    """Jobs a second from the last moment at which all were left to the first at which none is.
+
+    Of the slow, what they do in `MOST_SECONDS`.
+    """
+    started = all_left_at = time.perf_counter()
     while remaining := left():
         if remaining == count:
             all_left_at = time.perf_counter()
-        assert time.perf_counter() < deadline, f"{remaining} of {count} jobs are left"
+        if time.perf_counter() - all_left_at > MOST_SECONDS:
+            break
+        assert time.perf_counter() - started < PATIENCE_SECONDS, "nothing is done"
         time.sleep(POLL_SECONDS)
-    return count / (time.perf_counter() - all_left_at)
+    return (count - remaining) / (time.perf_counter() - all_left_at)

@@ -13,9 +13,11 @@ from tests.benchmarks.claiming import claims
 from tests.benchmarks.draining import drains
 from tests.benchmarks.http_large import status_request, submission
 from tests.benchmarks.http_small import status_requests, submissions
+from tests.benchmarks.idling import idle_costs
 from tests.benchmarks.pace import paces
 from tests.benchmarks.report import Row, versions
 from tests.benchmarks.rounds import Plan
+from tests.benchmarks.waking import latencies
 
 MEASURES: Mapping[str, Callable[[Plan], Sequence[Row]]] = {
     "B1": submissions,
@@ -25,6 +27,8 @@ MEASURES: Mapping[str, Callable[[Plan], Sequence[Row]]] = {
     "B5": claims,
     "B6": drains,
     "B7": paces,
+    "B8": idle_costs,
+    "B9": latencies,
 }
 
 _GUNICORN_CONFIG = Path(__file__).parents[2] / "gunicorn.conf.py"

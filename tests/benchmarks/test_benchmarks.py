@@ -54,6 +54,13 @@ def test_no_request_fails_on_either_side(results: Results) -> None:
     assert all(row.ours.highest == row.theirs.highest == 0 for row in failed)
 
 
+def test_no_call_comes_before_its_interval_is_over(results: Results) -> None:
+    """A promise, not a speed."""
+    paced = [row for row in results[0] if row.aim and row.aim.none_below is not None]
+    assert len(paced) == 12  # three intervals, one worker and four, idle and saturated
+    assert [row.name for row in paced if row.ours.lowest < row.aim.none_below] == []
+
+
 def test_results_can_be_read_by_people_and_programs(
     results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,20 +52,22 @@ def _first_in_flight(service: Service) -> Dispatch:
 @pytest.mark.faults
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
-    ("verb", "provoke", "more_settings"),
+    ("verb", "provoke", "more_settings", "pack_size"),
     [
-        ("submit_ingestion", nothing_more, {}),
+        ("submit_ingestion", nothing_more, {}, None),
+        ("submit_ingestion", nothing_more, {}, 1),
         # An interval that is longer than it takes others to notice the death and claim again.
-        ("claim_next_batch", nothing_more, {"interval_seconds": 0.8}),
-        ("hold_slot", nothing_more, {"interval_seconds": 0.8}),
-        ("complete_batch", nothing_more, {}),
-        ("retry_batch", nothing_more, {}),
+        ("claim_next_batch", nothing_more, {"interval_seconds": 0.8}, None),
+        ("claim_next_batch", nothing_more, {"interval_seconds": 0.8}, 1),
+        ("hold_slot", nothing_more, {"interval_seconds": 0.8}, None),
+        ("complete_batch", nothing_more, {}, None),
+        ("retry_batch", nothing_more, {}, None),
         # A call that is longer than from one heartbeat to the next.
-        ("renew_leases", nothing_more, {"simulated_latency_seconds": 1.5}),
+        ("renew_leases", nothing_more, {"simulated_latency_seconds": 1.5}, None),
         # A call for which the graceful time is too short.
-        ("release_batch", a_stop, {"simulated_latency_seconds": 3}),
+        ("release_batch", a_stop, {"simulated_latency_seconds": 3}, None),
         # A call that is still under way when its worker is killed.
-        ("recover_expired_leases", a_death, {"simulated_latency_seconds": 1.5}),
+        ("recover_expired_leases", a_death, {"simulated_latency_seconds": 1.5}, None),
     ],
 )
 def test_death_at_a_commit_loses_nothing_and_keeps_the_pace(
@@ -74,9 +76,10 @@ def test_death_at_a_commit_loses_nothing_and_keeps_the_pace(
     verb: str,
     provoke: Callable[[Service], list[Kill]],
     more_settings: dict[str, float],
+    pack_size: int | None,
 ) -> None:
     died = tmp_path / "died"
-    command = dying(TWO_WORKERS, when, verb, died)
+    command = dying(TWO_WORKERS, when, verb, died, pack_size=pack_size)
     with running(tmp_path, command, **{**SETTINGS, **more_settings}) as service:
         acknowledged, unanswered = _submit_all(service)
         kills = provoke(service)

@@ -19,6 +19,7 @@ from ingest_app import migrating, models, sqlite
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, MigrationError
 from ingest_app.migrating import migrate, migrations_folder, schema_is_current
+from ingest_app.queue.control import cancel_ingestion
 from ingest_app.verifying import verify
 from tests.support.queues import TABLES, Queue, opened
 from tests.support.racing import Crew, migrate_and_tell
@@ -190,6 +191,7 @@ def test_downgrade_and_upgrade_again_make_the_same_schema(queue: Queue) -> None:
 
 def test_step_down_and_up_again_keeps_the_rows(queue: Queue) -> None:
     fill(queue)
+    queue.change("DELETE FROM packed_batches")
     before = queue.everything()
     alembic(queue.database, command.downgrade, "0001")
     assert queue.rows("SELECT count(*) FROM dispatches") == [(2,)]
@@ -197,6 +199,24 @@ def test_step_down_and_up_again_keeps_the_rows(queue: Queue) -> None:
     assert queue.everything() == before
     queue.submit()
     assert queue.rows("SELECT seq FROM sqlite_sequence WHERE name = 'dispatches'") == [(2,)]
+
+
+def test_older_schema_has_what_was_packed_as_batches(queue: Queue) -> None:
+    fill(queue)
+    cancelled = queue.submit(range(1_501))
+    cancel_ingestion(queue.database, cancelled, clock=queue.clock)
+    seen = [
+        "SELECT source, batch_id, priority, created_at, not_before, ids FROM queue",
+        "SELECT * FROM ingestion_status ORDER BY id",
+    ]
+    before = [queue.rows(sql) for sql in seen]
+    newest = queue.rows("SELECT seq FROM sqlite_sequence WHERE name = 'batches'")
+    alembic(queue.database, command.downgrade, "0002")
+    assert [queue.rows(sql) for sql in seen] == before
+    assert queue.rows("SELECT count(*), max(id) FROM batches") == [(3 + 2 * 501, *newest[0])]
+    alembic(queue.database, command.upgrade, "head")
+    assert [queue.rows(sql) for sql in seen] == before
+    assert verify(queue.database).findings == ()
 
 
 def test_ids_of_batches_that_failed_before_get_a_record(queue: Queue) -> None:
@@ -223,6 +243,7 @@ def fill(queue: Queue) -> None:
     queue.submit(range(7))
     queue.complete(queue.claim_in_turn())
     queue.claim_in_turn()
+    queue.submit(range(1_501))
     assert all(queue.everything().values())
 
 

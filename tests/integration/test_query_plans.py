@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,15 +12,24 @@ from sqlalchemy import event
 
 from ingest_app.database import Database
 from ingest_app.models import Priority, RecordOutcome
+from ingest_app.queue import packing
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
+from ingest_app.queue.reading import read_status
 from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
 from ingest_app.queue.source_states import read_sources
 from tests.support.clocks import START
 from tests.support.queues import Queue
 
-SLOW = ("SCAN batches", "SCAN dispatches", "SCAN ingestions", "TEMP B-TREE", "AUTOMATIC")
+SLOW = (
+    "SCAN batches",
+    "SCAN packed_batches",
+    "SCAN dispatches",
+    "SCAN ingestions",
+    "TEMP B-TREE",
+    "AUTOMATIC",
+)
 
 
 @contextmanager
@@ -44,9 +54,13 @@ def plans(database: Database) -> Iterator[list[str]]:
 
 
 @pytest.fixture(params=["as migrated", "analysed"])
-def busy(request: pytest.FixtureRequest, queue: Queue) -> Queue:
+def busy(request: pytest.FixtureRequest, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A queue with batches of every kind, with and without SQLite's statistics."""
     queue = queue.using(max_in_flight=64, interval_seconds=0.001)
+    with monkeypatch.context() as smaller:
+        smaller.setattr(packing, "PACK_SIZE", 5)
+        for _ in range(10):
+            queue.submit(range(300), Priority.LOW)
     for priority in Priority:
         queue.submit(range(300), priority)
     for _ in range(5):
@@ -68,9 +82,18 @@ def test_claim_looks_its_batch_up(busy: Queue) -> None:
     with plans(busy.database) as found:
         busy.claim()
     assert slow(found) == []
-    assert any(
-        plan == "SEARCH batches USING INDEX ix_batches_for_claim (source=?)" for plan in found
-    )
+    own, packed = "ix_batches_for_claim (source=?)", "ix_packed_batches_for_claim (source=? AND"
+    assert any(f"SEARCH batches USING INDEX {own}" in plan and packed in plan for plan in found)
+
+
+def test_unpacking_looks_its_row_up(busy: Queue) -> None:
+    busy.change("DELETE FROM batches WHERE status = 'yet_to_start'")
+    with plans(busy.database) as found:
+        busy.claim()
+    assert busy.rows("SELECT count(*) FROM batches WHERE status = 'yet_to_start'") == [(4,)]
+    assert slow(found) == []
+    assert any("ix_packed_batches_for_claim (source=?)" in plan for plan in found)
+    assert any("SEARCH packed_batches USING INTEGER PRIMARY KEY" in plan for plan in found)
 
 
 def test_due_retries_are_looked_up(busy: Queue) -> None:
@@ -91,6 +114,7 @@ def test_first_retry_is_looked_up(busy: Queue) -> None:
         "UPDATE batches SET status = 'cancelled'"
         " WHERE status = 'yet_to_start' AND not_before IS NULL"
     )
+    busy.change("DELETE FROM packed_batches")
     with plans(busy.database) as found:
         busy.refused()
     assert slow(found) == []
@@ -122,8 +146,9 @@ def test_without_the_index_the_slow_look_up_is_seen(busy: Queue, index: str) -> 
     assert slow(found) != []
 
 
-INGESTION = "SELECT id FROM ingestions ORDER BY id LIMIT 1"
+INGESTION = "SELECT ingestion_id FROM batches ORDER BY id LIMIT 1"
 OF_THE_INGESTION = "sqlite_autoindex_batches_1 (ingestion_id=?"
+OF_THE_INGESTION_PACKED = "sqlite_autoindex_packed_batches_1 (ingestion_id=?"
 
 
 def test_cancel_looks_the_batches_of_its_ingestion_up(busy: Queue) -> None:
@@ -171,8 +196,20 @@ def test_list_goes_along_the_index_by_age(busy: Queue, after: Place | None) -> N
 def test_state_of_a_listed_ingestion_is_looked_up(busy: Queue) -> None:
     with plans(busy.database) as found:
         list_ingestions(busy.database, Wanted(), limit=50)
-    assert len(found) == 1 + len(Priority)
-    assert all(OF_THE_INGESTION in plan for plan in found[1:])
+    assert len(found) == 1 + 10 + len(Priority)
+    assert all(OF_THE_INGESTION in plan.replace(" b ", " batches ") for plan in found[1:])
+    assert all(OF_THE_INGESTION_PACKED in plan for plan in found[1:])
+    assert not any(re.search(r"SCAN [bp]\b", plan) for plan in found[1:])
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_status_is_read_in_order_without_sorting(busy: Queue, limit: int | None) -> None:
+    for (ingestion_id,) in busy.rows("SELECT id FROM ingestions"):
+        with plans(busy.database) as found:
+            status = read_status(busy.database, ingestion_id, limit=limit)
+            assert ",".join(status.parts)
+            status.close()
+        assert slow(found) == []
 
 
 @pytest.mark.parametrize("outcome", [None, RecordOutcome.ERROR])

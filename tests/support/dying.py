@@ -18,9 +18,17 @@ DIED_FILE = "DIED_FILE"
 """The environment's name for the file that says that it has happened, and to which process."""
 
 
-def dying(command: Sequence[str], when: str, verb: str, died: Path) -> list[str]:
+DIES_PACKED = "DIES_PACKED"
+"""The environment's name for how many batches a pack has, so that small ingestions have several."""
+
+
+def dying(
+    command: Sequence[str], when: str, verb: str, died: Path, *, pack_size: int | None = None
+) -> list[str]:
     """The gunicorn command for a service that dies `when` (before, after) `verb` is committed."""
     points = {DIE_WHEN: when, DIE_IN: verb, DIED_FILE: str(died)}
+    if pack_size is not None:
+        points[DIES_PACKED] = str(pack_size)
     names = [f"{name}={value}" for name, value in points.items()]
     return ["env", *names, *command[:-1], "tests.support.dying_app:app"]
 

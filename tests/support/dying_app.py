@@ -21,8 +21,9 @@ from sqlalchemy import Connection
 from ingest_app import create_app
 from ingest_app.database import Database
 from ingest_app.items import FetchedRecord, ItemId
+from ingest_app.queue import packing
 from ingest_app.sources.simulated import SimulatedSource
-from tests.support.dying import DIE_IN, DIE_WHEN, DIED_FILE
+from tests.support.dying import DIE_IN, DIE_WHEN, DIED_FILE, DIES_PACKED
 
 _LATE_SECONDS = 0.1  # more than any margin
 
@@ -108,6 +109,8 @@ def _is_first(path: str, content: str) -> bool:
     return True
 
 
+_pack_size = int(os.environ.get(DIES_PACKED, packing.PACK_SIZE))
+mock.patch.object(packing, "PACK_SIZE", _pack_size).start()
 mock.patch.object(Database, "write", _write_of_a_mortal).start()
 mock.patch.object(Database, "write_together", _write_together_of_a_mortal).start()
 mock.patch.object(SimulatedSource, "fetch", _fail_once).start()

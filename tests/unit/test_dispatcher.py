@@ -79,9 +79,10 @@ class Rig:
         self.loop.tick()
         return self.scheduler.armed
 
-    def _wait(self, _is_met: Callable[[], bool], seconds: float) -> None:
+    def _wait(self, is_met: Callable[[], bool], seconds: float) -> bool:
         if seconds:
             self.waited.append(seconds)
+        return is_met()
 
     def _answer(self, *_: object, **__: object) -> Claim | Sequence[Claim] | Refusal:
         self.looks += 1

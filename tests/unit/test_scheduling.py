@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, tzinfo
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers import interval as triggers
 
 from ingest_app import scheduling
-from ingest_app.scheduling import SteadyScheduler
+from ingest_app.scheduling import SteadyScheduler, _Threads
 from tests.support.clocks import DAY, HOUR, FakeClock
 
 STEPS = [HOUR, -HOUR, DAY, -DAY]
@@ -176,3 +177,32 @@ def test_missed_runs_are_made_up_for_once(rig: Rig) -> None:
     rig.clock.move(60)  # the machine was suspended
     rig.turn()
     assert rig.runs == [60]
+
+
+class _NoThread:
+    """A pool on a machine that has no thread left."""
+
+    def submit(self, *_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def _submit_to(rig: Rig, pool: Any) -> None:
+    rig.add_job(5)
+    threads = _Threads(1)
+    threads._pool.shutdown()
+    threads._pool = pool
+    threads.start(rig.scheduler, "default")
+    (job,) = rig.scheduler.get_jobs()
+    threads.submit_job(job, [job.next_run_time])
+
+
+def test_job_that_falls_due_while_the_interpreter_ends_is_dropped(rig: Rig) -> None:
+    closed = ThreadPoolExecutor(1)
+    closed.shutdown()
+    _submit_to(rig, closed)
+    assert rig.runs == []
+
+
+def test_job_for_which_there_is_no_thread_is_not_dropped_in_silence(rig: Rig) -> None:
+    with pytest.raises(RuntimeError, match="new thread"):
+        _submit_to(rig, _NoThread())

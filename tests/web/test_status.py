@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -8,7 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from ingest_app.errors import DatabaseUnavailable, SnapshotExpired
+from ingest_app.queue import packing, reading, status_parts
 from ingest_app.runtime import runtime_of
+from tests.support.service import until
 
 from .conftest import check_problem
 
@@ -150,3 +154,108 @@ def test_head_answers_as_get_without_the_body(client: FlaskClient, submit: Submi
     assert head.data == b""
     assert head.headers["ETag"] == get.headers["ETag"]
     assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
+@pytest.fixture
+def large(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an ingestion that is sent part by part: some batches packed, some not."""
+    monkeypatch.setattr(reading, "PART_SIZE", 2)
+    monkeypatch.setattr(status_parts, "PART_SIZE", 2)
+    monkeypatch.setattr(packing, "PACK_SIZE", 2)
+    return f"/status/{submit(list(range(20)))}"
+
+
+def snapshot_count(app: Flask) -> int:
+    return int(runtime_of(app).database.engine.pool.checkedout())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("query", ["", "?after=2", "?after=3"])
+def test_a_large_status_is_the_same_text_in_parts(
+    client: FlaskClient, large: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parts = client.get(large + query)
+    monkeypatch.setattr(reading, "PART_SIZE", 100)
+    at_once = client.get(large + query)
+    assert in_parts.data == at_once.data
+    assert len(in_parts.json["batches"]) == 7 - int(query.rpartition("=")[2] or 0)
+    assert "Content-Length" not in in_parts.headers
+    assert at_once.headers["Content-Length"] == str(len(at_once.data))
+    assert in_parts.content_type == at_once.content_type
+
+
+def test_a_large_status_that_is_unchanged_is_not_sent_again(
+    app: Flask, client: FlaskClient, large: str
+) -> None:
+    first = client.get(large)
+    assert first.data
+    again = client.get(large, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    assert snapshot_count(app) == 0
+    with runtime_of(app).database.write() as connection:
+        connection.execute(
+            text("UPDATE packed_batches SET status = 'cancelled' WHERE first_position = 3")
+        )
+    changed = client.get(large, headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+    assert [batch["status"] for batch in changed.json["batches"]].count("cancelled") == 2
+
+
+def test_head_of_a_large_status_lets_go_of_its_snapshot(
+    app: Flask, client: FlaskClient, large: str
+) -> None:
+    head = client.head(large)
+    assert (head.status_code, head.data) == (200, b"")
+    assert "Content-Length" not in head.headers
+    assert snapshot_count(app) == 0
+    get = client.get(large)
+    assert get.data
+    assert head.headers["ETag"] == get.headers["ETag"]
+
+
+def test_a_client_that_hangs_up_lets_go_of_the_snapshot(
+    app: Flask, client: FlaskClient, large: str
+) -> None:
+    answer = client.get(large, buffered=False)
+    next(answer.iter_encoded())
+    assert snapshot_count(app) == 1
+    answer.close()
+    assert snapshot_count(app) == 0
+
+
+def test_a_client_that_is_too_slow_is_cut_off(
+    app: Flask, client: FlaskClient, large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST_SECONDS", 0.05)
+    answer = client.get(large, buffered=False)
+    parts = answer.iter_encoded()
+    got = next(parts)
+    until(lambda: snapshot_count(app) == 0, "the snapshot is let go")
+    with pytest.raises(SnapshotExpired):
+        got += b"".join(parts)
+    with pytest.raises(ValueError, match="Expecting"):
+        json.loads(got)
+    answer.close()
+
+
+def test_a_fault_before_the_first_part_is_a_problem(
+    app: Flask, client: FlaskClient, large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> object:
+        raise DatabaseUnavailable("secret")
+
+    monkeypatch.setattr(status_parts, "_places", fail)
+    check_problem(client.get(large), 503)
+    assert snapshot_count(app) == 0
+
+
+def test_pages_of_a_large_status_lead_through_all_batches(client: FlaskClient, large: str) -> None:
+    address: str | None = f"{large}?limit=3"
+    ids: list[int] = []
+    while address:
+        answer = client.get(address)
+        assert "Content-Length" in answer.headers
+        ids += [one for batch in answer.json["batches"] for one in batch["ids"]]
+        link = re.fullmatch('<(.*)>; rel="next"', answer.headers.get("Link", ""))
+        address = link[1] if link else None
+    assert ids == list(range(20))

@@ -1,0 +1,100 @@
+"""Large ingestions wait in few rows: packed when they are submitted, unpacked as their turn comes.
+
+One row for many batches makes a submission of a million IDs a short transaction. Whoever reads what
+waits reads both tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, true
+
+from ingest_app.items import ItemId
+from ingest_app.models import BatchStatus, batches, packed_batches
+from ingest_app.prepared import change, change_each, fetch_value
+from ingest_app.queue.columns import PACKED_WAITING
+from ingest_app.sqlite import array_elements, reserve_ids
+
+PACK_SIZE = 500
+"""How many batches a row has at most. The claim that unpacks them pays for them all."""
+
+_MOST_IDS = 50_000
+"""How many IDs a row has at most, unless it is a single batch."""
+
+_THE_PACK = packed_batches.c.first_batch_id == bindparam("the_pack", type_=Integer)
+_NEXT = (
+    select(packed_batches.c.first_batch_id)
+    .where(packed_batches.c.source == bindparam("the_source"), PACKED_WAITING)
+    .order_by(
+        packed_batches.c.priority_rank,
+        packed_batches.c.created_at,
+        packed_batches.c.first_batch_id,
+    )
+    .limit(1)
+)
+_BATCH = array_elements(packed_batches.c.ids)
+_UNPACK = insert(batches).from_select(
+    ["id", "ingestion_id", "position", "source", "ids", "status", "priority_rank", "created_at"],
+    select(
+        packed_batches.c.first_batch_id + _BATCH.c.key,
+        packed_batches.c.ingestion_id,
+        packed_batches.c.first_position + _BATCH.c.key,
+        packed_batches.c.source,
+        _BATCH.c.value,
+        packed_batches.c.status,
+        packed_batches.c.priority_rank,
+        packed_batches.c.created_at,
+    )
+    .join_from(packed_batches, _BATCH, true())
+    .where(_THE_PACK),
+)
+_REMOVE = delete(packed_batches).where(_THE_PACK)
+_ADD = insert(packed_batches)
+
+
+class Pack(NamedTuple):
+    """Consecutive batches; `ids` is a JSON array with the array of each."""
+
+    batch_count: int
+    ids: str
+
+
+def pack(ids: Sequence[ItemId], batch_size: int) -> Sequence[Pack]:
+    """Cut a submission into batches, and these into packs, a pack at a time to save memory."""
+    size = max(1, min(PACK_SIZE, _MOST_IDS // batch_size)) * batch_size
+    return [_pack(ids[start : start + size], batch_size) for start in range(0, len(ids), size)]
+
+
+def add_packs(connection: Connection, ingestion: Mapping[str, Any], packs: Sequence[Pack]) -> None:
+    """Store the batches of an ingestion that is being submitted, packed, with their ids reserved.
+
+    ingestion: its columns.
+    """
+    first_id = reserve_ids(connection, batches.name, sum(pack.batch_count for pack in packs))
+    kept = ("source", "priority_rank", "created_at")
+    of_each = {
+        "ingestion_id": ingestion["id"],
+        "status": BatchStatus.YET_TO_START.value,
+        **{name: ingestion[name] for name in kept},
+    }
+    rows, before = [], 0
+    for batch_count, ids in packs:
+        place = {"first_batch_id": first_id + before, "first_position": 1 + before}
+        rows.append({**of_each, **place, "batch_count": batch_count, "ids": ids})
+        before += batch_count
+    change_each(connection, _ADD, rows)
+
+
+def unpack_next(connection: Connection, source_name: str) -> None:
+    """Give the batches of the source's next pack, if there is one, a row each."""
+    the_pack = {"the_pack": fetch_value(connection, _NEXT, {"the_source": source_name})}
+    change(connection, _UNPACK, the_pack)
+    change(connection, _REMOVE, the_pack)
+
+
+def _pack(ids: Sequence[ItemId], batch_size: int) -> Pack:
+    chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+    return Pack(len(chunks), json.dumps(chunks, ensure_ascii=False, separators=(",", ":")))
