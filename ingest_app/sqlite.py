@@ -43,6 +43,9 @@ from ingest_app.prepared import fetch_value, run_plainly
 BUSY_SECONDS = 5.0
 """How long one statement waits for another process to let go of the write lock."""
 
+BEGUN = "begun"
+"""An option of connections whose transactions are begun and ended by hand."""
+
 _FIRST_SAFE_VERSION = (3, 51, 3)
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _LOOK_MILLISECONDS = 1
@@ -100,12 +103,12 @@ def _driver() -> ModuleType:
 
 
 def configure(engine: Engine) -> None:
-    """Give every connection of the engine its pragmas, and every transaction its kind."""
+    """Give every connection of the engine its pragmas, and SQLAlchemy's transactions their kind."""
     guard = _FileGuard(Path(str(engine.url.database)))
     event.listen(engine, "do_connect", guard.check)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", guard.remember)
-    event.listen(engine, "begin", guard.check)
+    event.listen(engine, "checkout", guard.check)
     event.listen(engine, "begin", _begin)
 
 
@@ -149,15 +152,21 @@ def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another wrote in between,
-    # whatever the busy timeout: so writers take the write lock first.
-    if connection.get_execution_options().get("read_only"):
-        run_plainly(connection, "BEGIN DEFERRED")
-    else:
-        _take_write_lock(connection)
+    if not connection.get_execution_options().get(BEGUN):
+        begin_writing(connection)
 
 
-def _take_write_lock(connection: Connection) -> None:
+def begin_reading(connection: Connection) -> None:
+    """Begin a transaction that sees one snapshot."""
+    run_plainly(connection, "BEGIN DEFERRED")
+
+
+def begin_writing(connection: Connection) -> None:
+    """Begin a transaction that holds the write lock.
+
+    One that reads first and writes later would fail at once when another wrote in between, whatever
+    the busy timeout.
+    """
     # SQLite's own waiting sleeps longer and longer, up to 0.1 s, while others come and go.
     deadline = time.monotonic() + BUSY_SECONDS
     run_plainly(connection, f"PRAGMA busy_timeout = {_LOOK_MILLISECONDS}")

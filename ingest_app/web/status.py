@@ -116,5 +116,6 @@ def _next_link(found: IngestionStatus, limit: int) -> str:
 def _revalidated(response: Response, tag: str) -> Response:
     response.headers["Cache-Control"] = "no-cache"
     response.set_etag(tag)
-    response.make_conditional(request)
+    if request.headers.get("If-None-Match"):
+        response.make_conditional(request)
     return response

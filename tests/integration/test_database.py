@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event, text
@@ -245,10 +246,10 @@ def test_read_only_file_can_be_read(database_path: Path, queue: Queue) -> None:
 
 
 def test_full_disk_is_database_full_and_stores_nothing(queue: Queue) -> None:
-    @event.listens_for(queue.database.engine, "begin")
-    def no_page_more(connection: object) -> None:
+    @event.listens_for(queue.database.engine, "checkout")
+    def no_page_more(driver: Any, *_: object) -> None:
         # SQLite answers as on a full disk; the tier of faults has a real one.
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
+        driver.execute("PRAGMA max_page_count = 1")
 
     with pytest.raises(DatabaseFull):
         queue.submit([f"{number:0200}" for number in range(1_000)])
