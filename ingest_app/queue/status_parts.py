@@ -169,8 +169,8 @@ class Whole(NamedTuple):
 def read_whole(connection: Connection, ingestion_id: str) -> Whole | None:
     """An ingestion of up to PART_SIZE batches, in one statement; None when it has more, or none."""
     frame = _Frame(ingestion_id)
-    which = {"the_ingestion": ingestion_id, "between": frame.between}
-    found = fetch_one(connection, _WHOLE, which)
+    where = {"the_ingestion": ingestion_id, "between": frame.between}
+    found = fetch_one(connection, _WHOLE, where)
     if found.text is None or found.is_packed or len(found.states) > PART_SIZE:
         return None
     return Whole(States(found.states), frame.around(found.text))
