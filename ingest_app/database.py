@@ -61,6 +61,7 @@ class Database:
         self.engine = engine
         self._by_hand = engine.execution_options(**{sqlite.BEGUN: True})
         self._writing = threading.Lock()
+        self._as_one = threading.local()
         self._group = GroupCommit(self.write)
 
     @contextmanager
@@ -72,12 +73,30 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that holds the write lock from its start; on disk when it has ended."""
+        whole: Connection | None = getattr(self._as_one, "whole", None)
+        if whole is not None:
+            with _our_errors():
+                yield whole
+            return
         with _our_errors(), self._turn(), self._transaction(sqlite.begin_writing) as connection:
             yield connection
 
     def write_together(self, do: Callable[[Connection], Result]) -> Result:
         """The same for work that may share its transaction with other threads'; see GroupCommit."""
         return self._group.run(do)
+
+    @contextmanager
+    def as_one(self) -> Iterator[None]:
+        """All that this thread writes within is one transaction, on disk when this has ended.
+
+        A `write` within that raises takes back all of it, and must not be caught within.
+        """
+        with self.write() as connection:
+            self._as_one.whole = connection
+            try:
+                yield
+            finally:
+                self._as_one.whole = None
 
     @contextmanager
     def _transaction(self, begin: Callable[[Connection], None]) -> Iterator[Connection]:

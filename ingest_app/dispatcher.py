@@ -81,10 +81,10 @@ class Dispatcher:
         self.stop_claiming()
         atexit.unregister(self.stop)
         work_arrived.disconnect(self._wake, sender=self._runtime.database)
-        self._scheduler.shutdown(wait=False)
-        self._scheduler = None
         for loop in self._loops.values():
             loop.stop(self._deadline)
+        self._scheduler.shutdown(wait=False)
+        self._scheduler = None
         self._runtime.database.engine.dispose()
         emit(_log, "dispatcher_stopped", worker=worker_name())
 

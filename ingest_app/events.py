@@ -14,4 +14,7 @@ def emit(logger: logging.Logger, event: str, *, level: int = logging.INFO, **fac
 
 def _one_line(value: object) -> str:
     # A client's words must not look like a line of their own.
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from ingest_app import outcomes
 from ingest_app.clock import Moment
 from ingest_app.deadline import Deadline
 from ingest_app.errors import DatabaseError, SlotTaken, StaleClaim, UpstreamError
 from ingest_app.events import emit
+from ingest_app.hands import Hands
 from ingest_app.items import FetchedRecord
-from ingest_app.queue import retrying
+from ingest_app.outcomes import Outcome
 from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.queue.recover import renew_leases
-from ingest_app.queue.settle import (
-    complete_batch,
-    defer_batch,
-    fail_batch,
-    release_batch,
-    retry_batch,
-    write_off,
-)
+from ingest_app.queue.settle import release_batch
 from ingest_app.queue.watching import LOOKS_A_LEASE
 from ingest_app.runtime import Runtime
 from ingest_app.settings import SourceSettings
+from ingest_app.settling import Ended, Result, Settler, facts_of, log_crash
 from ingest_app.sources import Source
 from ingest_app.sources.veil import Veil
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
-_FAULT_SECONDS = 1.0
-"""How long to wait before settling again when the database could not record the outcome."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +44,8 @@ class _Abandoned(Exception):
 class InFlight:
     """The claimed batches of one source in this process, a thread each.
 
-    How many there can be is decided by the claims.
+    How many there can be is decided by the claims. One thread at a time may `settle`: calls that
+    end together are settled together, so that their records reach the disk at once.
     """
 
     def __init__(
@@ -63,34 +56,93 @@ class InFlight:
         *,
         on_end: Callable[[], None],
     ) -> None:
-        """`on_end` is called whenever a batch has left."""
+        """`on_end` is called whenever a call has ended, and it is time to settle."""
         self._runtime = runtime
         self._settings = settings
         self._source = source
         self._on_end = on_end
         self._veil = Veil(settings.secrets)
+        self._settler = Settler(runtime.database, runtime.clock, failed=self._failed)
+        self._hands = Hands(f"batch-{settings.name}")
         self._works: dict[int, _Work] = {}
+        self._ended: list[Ended] = []
         self._changed = threading.Condition()
-        self._abandoned = threading.Event()
+        self._abandoned = False
 
     def begin(self, claim: Claim) -> None:
         """Carry the batch out in a thread of its own; after `finish`, hand it back."""
-        emit(_log, "batch_claimed", **_facts(claim))
+        emit(_log, "batch_claimed", **facts_of(claim))
         work = _Work(claim)
         with self._changed:
-            abandoned = self._abandoned.is_set()
+            abandoned = self._abandoned
             if not abandoned:
                 self._works[claim.dispatch_id] = work
         if abandoned:
             self._release(work, "The worker was stopped.")
             return
         try:
-            threading.Thread(
-                target=self._run, args=(work,), name=f"batch-{claim.batch_id}", daemon=True
-            ).start()
+            self._hands.give(partial(self._run, work))
         except RuntimeError:  # no more threads: let another process have it
             self._release(work, "The worker could not start a thread.")
             self._leave(work)
+
+    def is_settling_due(self) -> bool:
+        """True when a call has ended since the last `settle`."""
+        return bool(self._ended)
+
+    def gather(self, seconds: float) -> None:
+        """When a call has ended, wait for the others, but not longer than this."""
+        with self._changed:
+            if self._ended:
+                self._changed.wait_for(lambda: len(self._ended) >= len(self._works), seconds)
+
+    def settle(self) -> None:
+        """Record the outcome of every call that has ended.
+
+        Raises DatabaseError; then all is kept for the next time, since to fetch it again would cost
+        another slot.
+        """
+        ended = self._take_ended()
+        if len(ended) > 1:
+            self._settle_together(ended, lambda: None)
+        else:
+            self._settle_each(ended)
+
+    def settle_and(self, claim: Callable[[], Result]) -> Result:
+        """The same, and in the same transaction a claim for the places that are free then."""
+        return self._settle_together(self._take_ended(), claim)
+
+    def _take_ended(self) -> list[Ended]:
+        with self._changed:
+            ended, self._ended = self._ended, []
+        return ended
+
+    def _settle_together(self, ended: list[Ended], claim: Callable[[], Result]) -> Result:
+        try:
+            result = self._settler.settle_together(ended, claim)
+        except DatabaseError as error:
+            self._keep(ended, error)
+            raise
+        except Exception:  # one of them ends in another way
+            _log.debug("settled_one_by_one", exc_info=True)
+            self._settle_each(ended)
+            return claim()
+        self._leave(*ended)
+        return result
+
+    def _settle_each(self, ended: list[Ended]) -> None:
+        while ended:
+            try:
+                self._settler.settle(ended[0])
+            except DatabaseError as error:
+                self._keep(ended, error)
+                raise
+            self._leave(ended.pop(0))
+
+    def _keep(self, ended: list[Ended], error: DatabaseError) -> None:
+        with self._changed:
+            self._ended = ended + self._ended
+        emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
 
     def renew(self) -> None:
         """The heartbeat of all batches in flight. Raises DatabaseError."""
@@ -101,17 +153,23 @@ class InFlight:
     def finish(self, deadline: Deadline) -> None:
         """Wait for all until the deadline, then hand back what is left."""
         heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
-        while not deadline.wait_for(self._changed, self._is_empty) and not deadline.is_over():
+        while self._works and not deadline.is_over():
+            deadline.wait_for(self._changed, self.is_settling_due)
+            self._settle_if_possible(deadline)
             if heartbeat.is_over():
                 heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
                 self._renew_if_possible()
         with self._changed:
-            self._abandoned.set()
+            self._abandoned = True
         for work in self._held():
             self._release(work, "The worker was stopped before the call ended.")
+        self._hands.dismiss()
 
-    def _is_empty(self) -> bool:
-        return not self._works
+    def _settle_if_possible(self, deadline: Deadline) -> None:
+        try:
+            self.settle()
+        except DatabaseError:  # `settle` has said so
+            deadline.wait_for(self._changed, lambda: False)
 
     def _renew_if_possible(self) -> None:
         try:
@@ -123,39 +181,36 @@ class InFlight:
         with self._changed:
             return list(self._works.values())
 
-    def _leave(self, work: _Work) -> None:
+    def _leave(self, *left: _Work | Ended) -> None:
         with self._changed:
-            self._works.pop(work.claim.dispatch_id, None)
-            self._changed.notify_all()
-        self._on_end()
+            for work in left:
+                self._works.pop(work.claim.dispatch_id, None)
 
     def _run(self, work: _Work) -> None:
         try:
-            self._carry_out(work)
+            self._end(work, self._call(work))
         except _Abandoned:  # `finish` has handed the batch back
             pass
         except StaleClaim:
-            emit(_log, "claim_lost", level=logging.WARNING, **_facts(work.claim))
-            self._write_off(work)
+            self._end(work, outcomes.lost())
         except SlotTaken as error:
-            self._release(work, str(error))
+            self._hand_back(work, str(error))
         except DatabaseError as error:  # of `hold_slot`: then no call was made
-            self._release(work, f"The slot could not be moved for a late call. {error}")
+            self._hand_back(work, f"The slot could not be moved for a late call. {error}")
         except Exception:
-            # The lease brings it back and counts the attempt, or it would go round for ever.
-            _log.exception("batch_crashed batch_id=%s", work.claim.batch_id)
-        finally:
+            log_crash(work.claim)
             self._leave(work)
+        finally:
+            self._on_end()
 
-    def _carry_out(self, work: _Work) -> None:
+    def _call(self, work: _Work) -> Outcome:
         try:
-            fetched = self._fetch(work)
-            self._settle(work, partial(complete_batch, fetched=fetched), outcome="completed")
+            return outcomes.completed(self._fetch(work))
         except (_Abandoned, StaleClaim, SlotTaken, DatabaseError):
             raise
         except Exception as error:  # whatever a source raises or returns is a failed attempt
             _log.debug("fetch_failed", exc_info=True)
-            self._settle_failure(work, error)
+            return self._failed(error, work.claim)
 
     def _fetch(self, work: _Work) -> Sequence[FetchedRecord]:
         """What the upstream has for every ID of the claim."""
@@ -173,7 +228,7 @@ class InFlight:
         # The last thing before the call, so that the slot is measured where the call is made.
         for _ in range(_MOST_SLOT_MOVES):
             with self._changed:
-                if self._abandoned.is_set():
+                if self._abandoned:
                     raise _Abandoned
                 now = self._runtime.clock.read()
                 if not work.claim.is_late(now):
@@ -182,51 +237,18 @@ class InFlight:
             work.claim = hold_slot(self._runtime.database, work.claim, clock=self._runtime.clock)
         raise SlotTaken(work.claim.batch_id)
 
-    def _settle_failure(self, work: _Work, error: Exception) -> None:
-        jitter, max_attempts = random.random(), self._settings.max_attempts
-        decision = retrying.decide(
-            error, work.claim.attempt, max_attempts=max_attempts, jitter=jitter
-        )
-        facts: dict[str, Any] = {
-            "error": self._veil.over(_described(error)),
-            "fetched": error.fetched if isinstance(error, UpstreamError) else (),
-            "jitter": jitter,
-        }
-        match decision:
-            case retrying.Retry(delay_seconds):
-                retry = partial(retry_batch, delay_seconds=delay_seconds, **facts)
-                self._settle(work, retry, outcome="retried", reason=facts["error"])
-            case retrying.Defer(delay_seconds):
-                defer = partial(defer_batch, delay_seconds=delay_seconds, **facts)
-                self._settle(work, defer, outcome="deferred", reason=facts["error"])
-            case retrying.GiveUp(is_outage):
-                fail = partial(fail_batch, is_outage=is_outage, **facts)
-                self._settle(work, fail, outcome="failed", reason=facts["error"])
+    def _failed(self, error: Exception, claim: Claim) -> Outcome:
+        return outcomes.failed(error, claim, settings=self._settings, veil=self._veil)
 
-    def _settle(self, work: _Work, verb: Callable[..., None], **told: str) -> None:
-        # What was fetched is kept until it is recorded: to fetch it again would cost another slot.
-        while not self._abandoned.is_set():
-            try:
-                verb(
-                    self._runtime.database,
-                    work.claim,
-                    called=work.called,
-                    clock=self._runtime.clock,
-                )
-            except DatabaseError as error:
-                emit(_log, "settle_postponed", level=logging.WARNING, reason=error)
-                self._abandoned.wait(_FAULT_SECONDS)
-            else:
-                level = logging.WARNING if "reason" in told else logging.INFO
-                emit(_log, "batch_settled", level=level, **_facts(work.claim), **told)
-                return
+    def _end(self, work: _Work, outcome: Outcome) -> None:
+        with self._changed:
+            if not self._abandoned:
+                self._ended.append(Ended(work.claim, work.called, outcome))
+                self._changed.notify_all()
 
-    def _write_off(self, work: _Work) -> None:
-        database, clock = self._runtime.database, self._runtime.clock
-        try:
-            write_off(database, work.claim, called=work.called, clock=clock)
-        except DatabaseError as error:  # the row stays open, and `ingest verify` shows it
-            emit(_log, "write_off_failed", level=logging.WARNING, reason=error)
+    def _hand_back(self, work: _Work, reason: str) -> None:
+        self._release(work, reason)
+        self._leave(work)
 
     def _release(self, work: _Work, reason: str) -> None:
         try:
@@ -237,24 +259,6 @@ class InFlight:
                 called=work.called,
                 clock=self._runtime.clock,
             )
-            emit(_log, "batch_released", reason=reason, **_facts(work.claim))
+            emit(_log, "batch_released", reason=reason, **facts_of(work.claim))
         except (StaleClaim, DatabaseError) as error:  # then the lease brings it back
             emit(_log, "release_failed", level=logging.WARNING, reason=error)
-
-
-def _described(error: Exception) -> str:
-    try:
-        return (
-            str(error) if isinstance(error, UpstreamError) else f"{type(error).__name__}: {error}"
-        )
-    except Exception:
-        return type(error).__name__
-
-
-def _facts(claim: Claim) -> dict[str, Any]:
-    return {
-        "batch_id": claim.batch_id,
-        "source": claim.source,
-        "attempt": claim.attempt,
-        "dispatch_id": claim.dispatch_id,
-    }

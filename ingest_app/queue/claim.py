@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -17,7 +18,13 @@ from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import dispatch_columns, lease_columns, slot_columns, slot_of
 from ingest_app.queue.packing import unpack_next
 from ingest_app.queue.recording import Places, places_of, unanswered
-from ingest_app.queue.refusing import Refusal, Wait, is_stopped, refusal
+from ingest_app.queue.refusing import (
+    Refusal,
+    Wait,
+    count_free_places,
+    is_stopped,
+    refusal,
+)
 from ingest_app.queue.statements import (
     ADD_DISPATCH,
     ADD_SOURCE,
@@ -67,6 +74,16 @@ class Claim:
         return self.interval_seconds > 0 and now.seconds_since(self.claimed) > self.margin_seconds
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """A worker may claim now; `state` is the source's row as it was before."""
+
+    source: SourceSettings
+    state: Row
+    worker: str
+    newest_batch_id: int
+
+
 def claim_next_batch(
     database: Database, source: SourceSettings, *, worker: str, clock: Clock
 ) -> Claim | Refusal:
@@ -76,24 +93,35 @@ def claim_next_batch(
     made.
     """
     with database.write() as connection:
-        state = _source_state(connection, source)
-        now = clock.read()
-        slot = slot_of(state)
-        if pacing.says_nothing(slot, source.interval_seconds, now):
-            return _start_pace_anew(connection, source, slot, now)
-        refused = refusal(connection, source, state, now)
-        if refused:
-            return refused
-        _admit_due_retries(connection, source, now)
-        batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
-        if batch is None or batch.packed_goes_first:
-            unpack_next(connection, source.name)
-            batch = fetch_one(connection, NEXT_BATCH, {"the_source": source.name})
-            now = clock.read()  # or the call would be late by as long as that took
-        claim = _make_claim(connection, source, batch, now)
+        turn = _take_turn(connection, source, worker=worker, clock=clock)
+        if isinstance(turn, Refusal):
+            return turn
+        batch = _next_batch(connection, source)
+        assert batch is not None, "a refusal would have said so"
+        claim = _claim(connection, turn, batch, clock.read())
         _spend_slot(connection, claim)
-        _trigger(connection, claim, source.lease_seconds)
-        return replace(claim, dispatch_id=_write_ledger(connection, claim, slot, worker))
+        return claim
+
+
+def claim_all_that_may_go(
+    database: Database, source: SourceSettings, *, worker: str, clock: Clock
+) -> Sequence[Claim] | Refusal:
+    """The same for a source without an interval: as many batches as may be in flight.
+
+    Their calls all begin now, so none of them is taken before its time.
+    """
+    with database.write() as connection:
+        turn = _take_turn(connection, source, worker=worker, clock=clock)
+        if isinstance(turn, Refusal):
+            return turn
+        claims = []
+        for _ in range(count_free_places(connection, source, turn.state)):
+            batch = _next_batch(connection, source)
+            if batch is None:
+                break
+            claims.append(_claim(connection, turn, batch, clock.read()))
+        _spend_slot(connection, claims[0])
+        return claims
 
 
 def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
@@ -110,6 +138,21 @@ def hold_slot(database: Database, claim: Claim, *, clock: Clock) -> Claim:
         spent = {"margin_seconds": moved.margin_seconds, **dispatch_columns(moved.claimed)}
         change(connection, UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **spent})
     return moved
+
+
+def _take_turn(
+    connection: Connection, source: SourceSettings, *, worker: str, clock: Clock
+) -> _Turn | Refusal:
+    state = _source_state(connection, source)
+    now = clock.read()
+    slot = slot_of(state)
+    if pacing.says_nothing(slot, source.interval_seconds, now):
+        return _start_pace_anew(connection, source, slot, now)
+    refused = refusal(connection, source, state, now)
+    if refused:
+        return refused
+    _admit_due_retries(connection, source, now)
+    return _Turn(source, state, worker, fetch_value(connection, NEWEST_BATCH_ID, {}))
 
 
 def _source_state(connection: Connection, source: SourceSettings) -> Row:
@@ -129,6 +172,20 @@ def _admit_due_retries(connection: Connection, source: SourceSettings, now: Mome
     longest = now.later(retrying.LONGEST_DELAY_SECONDS)
     due = {"the_source": source.name, "the_present": now.at, "the_longest_wait": longest.at}
     change(connection, ADMIT_DUE_RETRIES, due)
+
+
+def _next_batch(connection: Connection, source: SourceSettings) -> Row | None:
+    batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
+    if batch is None or batch.packed_goes_first:
+        unpack_next(connection, source.name)
+        batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
+    return batch
+
+
+def _claim(connection: Connection, turn: _Turn, batch: Row, now: Moment) -> Claim:
+    claim = _make_claim(connection, turn.source, batch, now)
+    _trigger(connection, claim, turn.source.lease_seconds)
+    return replace(claim, dispatch_id=_write_ledger(connection, claim, turn))
 
 
 def _make_claim(connection: Connection, source: SourceSettings, batch: Row, now: Moment) -> Claim:
@@ -167,19 +224,19 @@ def _trigger(connection: Connection, claim: Claim, lease_seconds: float) -> None
     change(connection, UPDATE_BATCH, {"the_batch": claim.batch_id, **triggered})
 
 
-def _write_ledger(connection: Connection, claim: Claim, slot: pacing.Slot, worker: str) -> int:
-    opened = pacing.opening(slot, claim.interval_seconds)
+def _write_ledger(connection: Connection, claim: Claim, turn: _Turn) -> int:
+    opened = pacing.opening(slot_of(turn.state), claim.interval_seconds)
     # On today's wall clock, whatever it showed when the slot was recorded.
     late_seconds = None if opened is None else claim.claimed.seconds_since(opened)
     row = {
         "source": claim.source,
         "batch_id": claim.batch_id,
         "attempt": claim.attempt,
-        "worker": worker,
+        "worker": turn.worker,
         "slot_opened_at": None if late_seconds is None else claim.claimed.later(-late_seconds).at,
         "interval_seconds": claim.interval_seconds,
         "margin_seconds": claim.margin_seconds,
-        "newest_batch_id": fetch_value(connection, NEWEST_BATCH_ID, {}),
+        "newest_batch_id": turn.newest_batch_id,
         **dispatch_columns(claim.claimed),
     }
     return int(fetch_value(connection, ADD_DISPATCH, row))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ingest_app.clock import Moment
 
 _MARGIN_SHARE = 0.005
-_MARGIN_LEAST_SECONDS = 0.001
+_MARGIN_LEAST_SECONDS = 0.003
 _MARGIN_MOST_SECONDS = 0.025
 _ROUNDING_SECONDS = 0.001
 
@@ -36,7 +36,8 @@ UNUSED = Slot(opens=None, interval_seconds=0.0, margin_seconds=0.0)
 def margin_seconds(interval_seconds: float) -> float:
     """How long after its claim a call may start without asking for its slot again.
 
-    Long enough for a commit and a thread's start, and within 1% of the interval from 0.1 s up.
+    Long enough for a commit and a thread's start, and within 1% of the interval from 0.3 s up. It
+    is paid for only by calls that have not ended when the next slot opens.
     """
     if not interval_seconds:
         return 0.0

@@ -89,7 +89,7 @@ def add_packs(connection: Connection, ingestion: Mapping[str, Any], packs: Seque
 
 
 def unpack_next(connection: Connection, source_name: str) -> None:
-    """Give the batches of the source's next pack, which must be there, a row each."""
+    """Give the batches of the source's next pack, if there is one, a row each."""
     the_pack = {"the_pack": fetch_value(connection, _NEXT, {"the_source": source_name})}
     change(connection, _UNPACK, the_pack)
     change(connection, _REMOVE, the_pack)

@@ -58,6 +58,17 @@ def refusal(
     return _closed(source, state, now) or _nothing_may_go(connection, source, state, now)
 
 
+def count_free_places(connection: Connection, source: SourceSettings, state: Row) -> int:
+    """How many more batches of the source may be in flight; `state` is its row."""
+    most = 1 if retrying.breaker_is_open(state.failure_count) else source.max_in_flight
+    return most - int(fetch_value(connection, IN_FLIGHT_COUNT, {"the_source": source.name}))
+
+
+def goes_any_now(connection: Connection, source: SourceSettings) -> bool:
+    """True when a batch waits that need not wait for a time of its own."""
+    return fetch_value(connection, ANY_THAT_GOES_NOW, {"the_source": source.name}) is not None
+
+
 def is_stopped(state: Row, now: Moment) -> bool:
     """True when a source may make no call, whatever its slot; `state` is its row."""
     return _held(state, now) is not None
@@ -90,11 +101,9 @@ def _closed(source: SourceSettings, state: Row, now: Moment) -> Refusal | None:
 def _nothing_may_go(
     connection: Connection, source: SourceSettings, state: Row, now: Moment
 ) -> Refusal | None:
-    the_source = {"the_source": source.name}
-    most = 1 if retrying.breaker_is_open(state.failure_count) else source.max_in_flight
-    if fetch_value(connection, IN_FLIGHT_COUNT, the_source) >= most:
+    if count_free_places(connection, source, state) <= 0:
         return Refusal(Wait.IN_FLIGHT)
-    if fetch_value(connection, ANY_THAT_GOES_NOW, the_source) is not None:
+    if goes_any_now(connection, source):
         return None
     return _waits_for_retry(connection, source, now)
 

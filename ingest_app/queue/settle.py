@@ -18,11 +18,13 @@ from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
 from ingest_app.models import BatchStatus, DispatchOutcome, RecordOutcome
 from ingest_app.prepared import change, fetch_value
+from ingest_app.queue import pacing
 from ingest_app.queue.breaker import defer_source, note_failure, note_rejection, note_success
 from ingest_app.queue.claim import Claim
-from ingest_app.queue.columns import NO_LEASE, dispatch_columns
+from ingest_app.queue.columns import NO_LEASE, dispatch_columns, slot_columns
 from ingest_app.queue.recording import close_records, storable, store_records
 from ingest_app.queue.statements import (
+    BRING_SLOT_FORWARD,
     IS_CANCELLED,
     UPDATE_DISPATCH,
     UPDATE_HELD_BATCH,
@@ -212,3 +214,19 @@ def _write_outcome(
         **dispatch_columns(called),
     }
     change(connection, UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **ended})
+    if called is not None and claim.interval_seconds:
+        _bring_slot_forward(connection, claim, called)
+
+
+def _bring_slot_forward(connection: Connection, claim: Claim, called: Moment) -> None:
+    # Now it is known how long after its claim the call began, so the margin for that is not needed
+    # any more; unless another claim has had the next slot already.
+    slot = pacing.next_slot(called, claim.interval_seconds, 0.0)
+    columns = slot_columns(slot)
+    which = {
+        "the_source": claim.source,
+        "the_dispatch": claim.dispatch_id,
+        "the_boot": columns["boot_id"],
+        "the_boot_seconds": columns["next_slot_boot_seconds"],
+    }
+    change(connection, BRING_SLOT_FORWARD, {**which, **columns})

@@ -38,6 +38,10 @@ _HELD = (_THE_BATCH, TRIGGERED, batches.c.claim_token == bindparam("the_token"))
 _GOES_NOW = (_THE_SOURCE, WAITING, batches.c.not_before.is_(None))
 _GOES_LATER = (_THE_SOURCE, WAITING, batches.c.not_before.is_not(None))
 
+# A literal: SQLite plans a statement anew whenever a LIMIT in it is bound, which takes ten times as
+# long as to run it.
+_ONE = literal_column("1", Integer)
+
 _PACKED = (packed_batches.c.source == bindparam("the_source"), PACKED_WAITING)
 _PACKED_GOES_FIRST = (
     exists()
@@ -67,18 +71,18 @@ FORGET_FAILURES = (
 UPDATE_SOURCE = update(sources).where(sources.c.name == bindparam("the_source"))
 
 IN_FLIGHT_COUNT = select(func.count()).where(_THE_SOURCE, TRIGGERED)
-ANY_IN_FLIGHT = select(batches.c.id).where(_THE_SOURCE, TRIGGERED).limit(1)
+ANY_IN_FLIGHT = select(batches.c.id).where(_THE_SOURCE, TRIGGERED).limit(_ONE)
 ANY_THAT_GOES_NOW = select(
     func.coalesce(
-        select(batches.c.id).where(*_GOES_NOW).limit(1).scalar_subquery(),
-        select(packed_batches.c.first_batch_id).where(*_PACKED).limit(1).scalar_subquery(),
+        select(batches.c.id).where(*_GOES_NOW).limit(_ONE).scalar_subquery(),
+        select(packed_batches.c.first_batch_id).where(*_PACKED).limit(_ONE).scalar_subquery(),
     )
 )
 NEXT_BATCH = (
     select(batches.c.id, batches.c.ids, batches.c.attempt_count, _HAS_RECORDS, _PACKED_GOES_FIRST)
     .where(*_GOES_NOW)
     .order_by(batches.c.priority_rank, batches.c.created_at, batches.c.id)
-    .limit(1)
+    .limit(_ONE)
     .with_for_update(skip_locked=True)
 )
 _CHUNK = array_elements(bindparam("the_chunks", type_=Text))
@@ -129,4 +133,9 @@ UPDATE_DISPATCH = update(dispatches).where(dispatches.c.id == bindparam("the_dis
 UPDATE_OPEN_DISPATCH = UPDATE_DISPATCH.where(dispatches.c.outcome.is_(None))
 LAST_DISPATCH = select(func.max(dispatches.c.id)).where(
     dispatches.c.source == bindparam("the_source")
+)
+BRING_SLOT_FORWARD = UPDATE_SOURCE.where(
+    sources.c.boot_id == bindparam("the_boot"),
+    sources.c.next_slot_boot_seconds > bindparam("the_boot_seconds"),
+    LAST_DISPATCH.scalar_subquery() == bindparam("the_dispatch"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ingest_app.models import Priority
 from ingest_app.queue import claim as claiming
 from ingest_app.queue import pacing
 from ingest_app.queue.claim import Claim
+from ingest_app.queue.pacing import Slot
 from ingest_app.queue.refusing import Refusal, Wait, find_refusal
 from tests.support.clocks import DAY, HOUR, START, FakeClock, without_boot_clock
 from tests.support.queues import Queue, keeps_what_an_error_interrupts
@@ -387,17 +389,54 @@ def out_of_order(*_: object) -> None:
         pytest.param(Queue.complete, id="completed"),
         pytest.param(Queue.retry, id="retried"),
         pytest.param(Queue.fail, id="failed"),
-        pytest.param(Queue.release, id="released"),
+        pytest.param(Queue.release, id="released under way"),
     ],
 )
-def test_slot_is_never_given_back(queue: Queue, end: Callable[[Queue, Claim], None]) -> None:
+def test_settled_call_keeps_its_interval_but_not_its_margin(
+    queue: Queue, end: Callable[..., None]
+) -> None:
+    queue.submit()
+    claim = queue.claim()
+    called = claim.claimed.later(0.01)
+    end(queue, claim, called=called)
+    assert queue.slot() == Slot(called.later(5.0), 5.0, 0.0)
+    queue.submit()
+    assert queue.refused().reason is Wait.SLOT
+
+
+def test_slot_of_a_batch_that_was_not_called_is_not_given_back(queue: Queue) -> None:
     queue.submit()
     claim = queue.claim()
     slot = queue.slot()
-    end(queue, claim)
+    queue.release(claim)
     assert queue.slot() == slot
+
+
+def test_call_that_ends_after_the_next_claim_leaves_its_slot_alone(queue: Queue) -> None:
+    queue.submit(range(6))
+    first = queue.claim()
+    queue.claim_in_turn()
+    slot = queue.slot()
+    queue.complete(first)
+    assert queue.slot() == slot
+
+
+def test_slot_is_never_moved_away_by_a_call_that_ends(queue: Queue) -> None:
     queue.submit()
-    assert queue.refused().reason is Wait.SLOT
+    claim = queue.claim()
+    slot = queue.slot()
+    queue.complete(claim, called=claim.claimed.later(1.0))
+    assert queue.slot() == slot
+
+
+def test_without_a_boot_clock_the_margin_stays(queue: Queue) -> None:
+    # On the wall clock alone, how long ago the call began is not certain.
+    queue = replace(queue, clock=without_boot_clock())
+    queue.submit()
+    claim = queue.claim()
+    slot = queue.slot()
+    queue.complete(claim)
+    assert queue.slot() == slot
 
 
 def test_slot_of_a_lost_batch_is_not_given_back(queue: Queue) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingest_app import in_flight, source_loop
+from ingest_app import in_flight, outcomes, source_loop
 from ingest_app.clock import SystemClock
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy
@@ -220,8 +220,8 @@ def test_fetched_records_outlive_a_fault_of_the_database(
             raise faults.pop()
         complete(*arguments, **facts)
 
-    monkeypatch.setattr(in_flight, "complete_batch", complete_later)
-    monkeypatch.setattr(in_flight, "_FAULT_SECONDS", 0.0)
+    monkeypatch.setattr(outcomes, "complete_batch", complete_later)
+    monkeypatch.setattr(source_loop, "_FAULT_SECONDS", 0.0)
     source = FakeSource()
     service.submit([1])
     service.start(source)

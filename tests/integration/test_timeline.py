@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 from sqlalchemy import Connection
 
+from ingest_app.clock import Moment
 from ingest_app.database import Database
 from ingest_app.items import ItemId
 from ingest_app.models import Priority
 from ingest_app.queue import claim as claiming
+from ingest_app.queue import settle as settling
 from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.settings import SourceSettings
@@ -21,7 +23,7 @@ from tests.support.clocks import FakeClock
 from tests.support.queues import Queue
 
 FETCH_SECONDS = 1.0
-ENDS: list[Callable[[Queue, Claim], None]] = [
+ENDS: list[Callable[..., None]] = [
     Queue.complete,
     Queue.retry,
     Queue.fail,
@@ -107,7 +109,7 @@ class Walk:
         self.reboots = reboots
         self.called_at: list[float] = []
         self._random = random.Random(seed)
-        self._held: list[Claim] = []
+        self._held: list[tuple[Claim, Moment]] = []
 
     def take(self, step_count: int) -> None:
         steps = [self.submit, self.pass_time, self.claim, self.claim, self.claim_late]
@@ -138,12 +140,12 @@ class Walk:
 
     def settle(self) -> None:
         if self._held:
-            claim = self._held.pop(self._random.randrange(len(self._held)))
-            self._random.choice(ENDS)(self.queue, claim)
+            claim, called = self._held.pop(self._random.randrange(len(self._held)))
+            self._random.choice(ENDS)(self.queue, claim, called=called)
 
     def recover(self) -> None:
         lost = self.queue.recover()
-        self._held = [claim for claim in self._held if claim.batch_id not in lost]
+        self._held = [held for held in self._held if held[0].batch_id not in lost]
 
     def set_wall(self) -> None:
         steps = [-3600, -2] if self.reboots else [-3600, -2, 2, 3600]
@@ -160,8 +162,8 @@ class Walk:
             answer = self.queue.ask()
             if isinstance(answer, Claim):
                 self._call(answer)
-                self._held.remove(answer)
-                self.queue.complete(answer)
+                claim, called = self._held.pop()
+                self.queue.complete(claim, called=called)
             elif answer.reason is Wait.EMPTY:
                 return
             else:
@@ -171,7 +173,7 @@ class Walk:
     def _call(self, claim: Claim) -> None:
         self.queue.clock.move(claim.margin_seconds * self._random.random())
         self.called_at.append(self.queue.clock.passed_seconds)
-        self._held.append(claim)
+        self._held.append((claim, self.queue.clock.read()))
 
 
 WALKS = [
@@ -193,6 +195,21 @@ def walk(request: pytest.FixtureRequest, database: Database) -> Walk:
     walk = Walk(Queue(database, source, FakeClock()), seed, reboots=reboots)
     walk.submit()
     return walk
+
+
+@pytest.mark.parametrize("walk", WALKS[:1], indirect=True)
+def test_slot_brought_forward_to_the_claim_instead_of_the_call_is_seen_to_be_too_early(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test below.
+    def bring_forward(connection: Connection, claim: Claim, _called: Moment) -> None:
+        original(connection, claim, claim.claimed)
+
+    original = settling._bring_slot_forward
+    monkeypatch.setattr(settling, "_bring_slot_forward", bring_forward)
+    walk.take(120)
+    walk.finish()
+    assert too_close(walk.called_at, 5.0) != []
 
 
 @pytest.mark.parametrize("walk", WALKS, indirect=True)

@@ -116,6 +116,8 @@ class Queue:
         delay_seconds: float = 2.0,
         error: str = "Boom: it broke",
         fetched: Sequence[FetchedRecord] = (),
+        *,
+        called: Moment | None = None,
     ) -> None:
         retry_batch(
             self.database,
@@ -123,7 +125,7 @@ class Queue:
             error=error,
             delay_seconds=delay_seconds,
             jitter=0.0,
-            called=claim.claimed,
+            called=called or claim.claimed,
             clock=self.clock,
             fetched=fetched,
         )
@@ -152,6 +154,7 @@ class Queue:
         *,
         is_outage: bool = True,
         fetched: Sequence[FetchedRecord] = (),
+        called: Moment | None = None,
     ) -> None:
         fail_batch(
             self.database,
@@ -159,7 +162,7 @@ class Queue:
             error=error,
             is_outage=is_outage,
             jitter=0.0,
-            called=claim.claimed,
+            called=called or claim.claimed,
             clock=self.clock,
             fetched=fetched,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -26,7 +27,7 @@ from tests.support.fetching import FakeSource
 
 EMPTY = Refusal(Wait.EMPTY)
 LOST = Recovered(7, source="default", worker="host:1", reason="The worker died.")
-Answer = Refusal | Claim | Exception
+Answer = Refusal | Claim | Sequence[Claim] | Exception
 
 
 class FakeScheduler:
@@ -58,15 +59,18 @@ class Rig:
         self.answers: list[Answer] = []
         self.begun: list[Claim] = []
         self.looks = 0
+        self.waited: list[float] = []
         self.on_look: Callable[[], None] = lambda: None
         self.scheduler = FakeScheduler()
         monkeypatch.setattr(source_loop, "make_source", lambda _settings: FakeSource())
         monkeypatch.setattr(source_loop, "find_refusal", lambda *_, **__: None)
         monkeypatch.setattr(source_loop, "claim_next_batch", self._answer)
+        monkeypatch.setattr(source_loop, "claim_all_that_may_go", self._answer)
         runtime = Runtime(Settings("sqlite:///none.db"), cast(Database, object()), clock)
         steady = cast(SteadyScheduler, self.scheduler)
         self.loop = source_loop.SourceLoop(runtime, SourceSettings(), steady)
         monkeypatch.setattr(self.loop._in_flight, "begin", self.begun.append)
+        monkeypatch.setattr(self.loop._changed, "wait_for", self._wait)
         self.scheduler.armed.clear()
 
     def tick(self, *answers: Answer) -> Sequence[float]:
@@ -75,7 +79,12 @@ class Rig:
         self.loop.tick()
         return self.scheduler.armed
 
-    def _answer(self, *_: object, **__: object) -> Claim | Refusal:
+    def _wait(self, is_met: Callable[[], bool], seconds: float) -> bool:
+        if seconds:
+            self.waited.append(seconds)
+        return is_met()
+
+    def _answer(self, *_: object, **__: object) -> Claim | Sequence[Claim] | Refusal:
         self.looks += 1
         answer = self.answers.pop(0)
         self.on_look()
@@ -107,8 +116,8 @@ def claim(clock: FakeClock) -> Claim:
 @pytest.mark.parametrize(
     ("refusal", "armed_seconds"),
     [
-        pytest.param(Refusal(Wait.SLOT, 0.3), 0.3, id="the exact opening of the slot"),
-        pytest.param(Refusal(Wait.RETRY, 0.1), 0.1, id="the instant a retry is due"),
+        pytest.param(Refusal(Wait.SLOT, 0.7), 0.65, id="just before the slot opens"),
+        pytest.param(Refusal(Wait.RETRY, 0.3), 0.25, id="just before a retry is due"),
         pytest.param(Refusal(Wait.SLOT, 60.0), LOOK_SECONDS, id="others may change it before"),
         pytest.param(Refusal(Wait.DEFERRED, 900.0), LOOK_SECONDS, id="a long deferral"),
         pytest.param(EMPTY, LOOK_SECONDS, id="another process may submit"),
@@ -119,12 +128,30 @@ def claim(clock: FakeClock) -> Claim:
 def test_refused_tick_is_armed_for_the_instant_more_may_go(
     rig: Rig, refusal: Refusal, armed_seconds: float
 ) -> None:
-    assert rig.tick(refusal) == [armed_seconds]
+    (armed,) = rig.tick(refusal)
+    assert armed == pytest.approx(armed_seconds)
 
 
-def test_tick_dispatches_all_that_may_go(rig: Rig, claim: Claim) -> None:
-    rig.tick(claim, claim, Refusal(Wait.SLOT, 0.3))
+@pytest.mark.parametrize("reason", [Wait.SLOT, Wait.RETRY])
+def test_short_wait_is_waited_out_in_the_tick(rig: Rig, reason: Wait) -> None:
+    assert rig.tick(Refusal(reason, 0.01), EMPTY) == [LOOK_SECONDS]
+    assert rig.waited == [0.01]
+
+
+def test_after_a_claim_the_next_look_is_when_its_slot_is_over(rig: Rig, claim: Claim) -> None:
+    claim = replace(claim, interval_seconds=0.1, margin_seconds=0.001)
+    rig.tick(claim, claim, EMPTY)
     assert rig.begun == [claim, claim]
+    assert [round(seconds, 6) for seconds in rig.waited] == [0.101] * 2
+
+
+def test_without_a_pace_all_that_were_claimed_begin(
+    rig: Rig, claim: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig.loop, "_source", SourceSettings(interval_seconds=0))
+    claims = [replace(claim, interval_seconds=0, margin_seconds=0, batch_id=id) for id in (1, 2)]
+    rig.tick(claims, EMPTY)
+    assert rig.begun == claims
 
 
 def test_write_lock_is_not_asked_for_when_a_look_shows_nothing_to_do(
@@ -155,6 +182,8 @@ def test_without_the_second_look_the_wake_is_seen_to_be_lost(
 ) -> None:
     # The negative control of the test above: rest without asking whether something woke it.
     def rest(loop: source_loop.SourceLoop, delay_seconds: float) -> bool:
+        if delay_seconds == 0:
+            return False
         loop._ticking = False
         loop._arm(delay_seconds)
         return True
@@ -198,7 +227,8 @@ def test_loop_told_to_stop_during_a_tick_claims_no_more(rig: Rig, claim: Claim) 
         rig.loop.stopping = True
 
     rig.on_look = stop
-    assert (rig.tick(claim, claim), rig.begun) == ([], [claim])
+    rig.tick(claim, claim)
+    assert rig.begun == [claim]
 
 
 def test_end_of_a_batch_wakes_the_loop(rig: Rig) -> None:

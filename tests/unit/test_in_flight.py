@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from ingest_app import in_flight
+from ingest_app import in_flight, outcomes
 from ingest_app.clock import Moment
 from ingest_app.database import Database
 from ingest_app.deadline import Deadline
@@ -41,15 +41,10 @@ from tests.support.fetching import (
     incomplete,
 )
 
-VERBS = (
-    "complete_batch",
-    "defer_batch",
-    "retry_batch",
-    "fail_batch",
-    "release_batch",
-    "renew_leases",
-    "write_off",
-)
+VERBS = {
+    outcomes: ("complete_batch", "defer_batch", "retry_batch", "fail_batch", "write_off"),
+    in_flight: ("release_batch", "renew_leases"),
+}
 
 
 @dataclass
@@ -70,10 +65,10 @@ class Rig:
         self.faults: list[Exception] = []
         self.ended = threading.Semaphore(0)
         self.settings = SourceSettings(max_attempts=3)
-        for verb in VERBS:
-            monkeypatch.setattr(in_flight, verb, self._recorder(verb))
+        for module, verbs in VERBS.items():
+            for verb in verbs:
+                monkeypatch.setattr(module, verb, self._recorder(verb))
         monkeypatch.setattr(in_flight, "hold_slot", self._hold_slot)
-        monkeypatch.setattr(in_flight, "_FAULT_SECONDS", 0.0)
 
     def holding(self, source: Source) -> InFlight:
         no_database = cast(Database, object())
@@ -94,9 +89,11 @@ class Rig:
         )
 
     def carry_out(self, source: Source, claim: Claim | None = None) -> Settled:
-        """Begin the batch, wait until it has left, and return the last that was asked."""
-        self.holding(source).begin(claim or self.claim())
+        """Begin the batch, settle it when its call has ended; the last that was asked."""
+        held = self.holding(source)
+        held.begin(claim or self.claim())
         self.wait()
+        held.settle()
         return self.asked[-1]
 
     def wait(self) -> None:
@@ -241,7 +238,13 @@ def test_last_attempt_that_fails_fails_the_batch(rig: Rig) -> None:
 def test_outcome_is_kept_until_the_database_can_record_it(rig: Rig) -> None:
     rig.faults = [DatabaseBusy("busy"), DatabaseBusy("busy")]
     source = FakeSource()
-    rig.carry_out(source)
+    held = rig.holding(source)
+    held.begin(rig.claim())
+    rig.wait()
+    for _ in range(2):
+        with pytest.raises(DatabaseBusy):
+            held.settle()
+    held.settle()
     assert rig.verbs() == ["complete_batch"] * 3
     assert len(source.calls) == 1  # to fetch again would cost another slot
 
@@ -383,6 +386,7 @@ def test_heartbeat_with_nothing_in_flight_asks_nothing(rig: Rig) -> None:
     held = rig.holding(FakeSource())
     held.begin(rig.claim())
     rig.wait()
+    held.settle()
     held.renew()
     assert rig.verbs() == ["complete_batch"]
 
