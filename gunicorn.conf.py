@@ -2,9 +2,9 @@
 
 import os
 
-from ingest_app.serving import on_starting, post_worker_init, worker_exit
+from ingest_app.serving import on_starting, post_worker_init, pre_request, worker_exit
 
-__all__ = ["on_starting", "post_worker_init", "worker_exit"]
+__all__ = ["on_starting", "post_worker_init", "pre_request", "worker_exit"]
 
 bind = os.environ.get("INGEST_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))

@@ -1,7 +1,7 @@
 """gunicorn's hooks: each worker dispatches from after its fork until it is told to stop.
 
 With a gunicorn configuration of your own:
-`from ingest_app.serving import on_starting, post_worker_init, worker_exit`.
+`from ingest_app.serving import on_starting, post_worker_init, pre_request, worker_exit`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from ingest_app.sources import make_source
 _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
 """
+
+_MOST_REQUESTS = 100
+"""On one connection."""
 
 _ONE_REQUEST_SECONDS = 1.0
 """Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
@@ -45,6 +48,15 @@ def post_worker_init(worker: Any) -> None:
     dispatcher.start()
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
         _stop_claiming_on(number, worker, dispatcher)
+
+
+def pre_request(_worker: Any, request: Any) -> None:
+    """Let go of a connection that has had many requests: the worker that takes it up has time.
+
+    Which worker a connection comes to is chance, and else it would stay with one that is busy.
+    """
+    if request.req_number >= _MOST_REQUESTS:
+        request.force_close()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

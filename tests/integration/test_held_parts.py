@@ -85,6 +85,7 @@ def test_error_lets_go_of_the_snapshot(large: Queue, monkeypatch: pytest.MonkeyP
 
     status = read(large)
     next(status.parts)
+    monkeypatch.setattr(status_parts, "fetch_value", fail)
     monkeypatch.setattr(status_parts, "fetch_one", fail)
     with pytest.raises(RuntimeError):
         next(status.parts)

@@ -244,7 +244,7 @@ def test_a_fault_before_the_first_part_is_a_problem(
     def fail(*_: object) -> object:
         raise DatabaseUnavailable("secret")
 
-    monkeypatch.setattr(status_parts, "_places", fail)
+    monkeypatch.setattr(status_parts, "_readers", fail)
     check_problem(client.get(large), 503)
     assert snapshot_count(app) == 0
 
