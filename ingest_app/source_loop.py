@@ -28,6 +28,9 @@ LOOK_SECONDS = 0.8
 _WAIT_SECONDS = 0.25
 """The longest wait within a tick; a longer one is left to the scheduler."""
 
+_TICK_SECONDS = 1.0
+"""How long a tick may go on: at its end Python waits for it, before anything can stop the loop."""
+
 _EARLY_SECONDS = 0.05
 """How much earlier the scheduler is to come back; the rest of the wait is exact."""
 
@@ -89,8 +92,9 @@ class SourceLoop:
             if self._ticking or self._stopped:
                 return
             self._ticking = True
+        over = Deadline(_TICK_SECONDS)
         delay_seconds: float | None = 0.0
-        while not self._rest(delay_seconds):
+        while not self._rest(delay_seconds, may_wait=not over.is_over()):
             delay_seconds = self._advance()
 
     def stop(self, deadline: Deadline) -> None:
@@ -107,23 +111,19 @@ class SourceLoop:
     def _is_resting(self) -> bool:
         return not self._ticking
 
-    def _rest(self, delay_seconds: float | None) -> bool:
+    def _rest(self, delay_seconds: float | None, *, may_wait: bool) -> bool:
         """Wait until there is something to do; True when that is left to the scheduler."""
         # Under the lock, or a wake between the last look and the arming would be slept through.
         with self._changed:
-            if delay_seconds is not None and delay_seconds <= _WAIT_SECONDS:
+            if may_wait and delay_seconds is not None and delay_seconds <= _WAIT_SECONDS:
                 self._is_due = not self._changed.wait_for(self._is_called, delay_seconds)
-                self._ticking = not self._must_end()
-            elif self._must_end() or not self._is_called():
-                self._arm(delay_seconds)
+                self._ticking = not self._stopped
+            elif self._stopped or not may_wait or not self._is_called():
+                self._arm(0.0 if self._is_called() else delay_seconds)
                 self._ticking = False
             self._woken = False
             self._changed.notify_all()
             return not self._ticking
-
-    def _must_end(self) -> bool:
-        # At its end Python waits for the scheduler's threads before anything can stop this loop.
-        return self._stopped or not threading.main_thread().is_alive()
 
     def _is_called(self) -> bool:
         # After a fault, what could not be settled is not a reason to try again at once.
@@ -140,8 +140,8 @@ class SourceLoop:
         if delay_seconds is None or self._stopped:
             return
         # An exact instant is waited for in the tick.
-        early_seconds = _EARLY_SECONDS if _WAIT_SECONDS < delay_seconds < LOOK_SECONDS else 0.0
-        self._scheduler.run_at(self._job_id, delay_seconds - early_seconds)
+        early_seconds = _EARLY_SECONDS if delay_seconds < LOOK_SECONDS else 0.0
+        self._scheduler.run_at(self._job_id, max(0.0, delay_seconds - early_seconds))
 
     def _advance(self) -> float | None:
         """Settle and claim; seconds until there may be more to do, None without an end of them."""

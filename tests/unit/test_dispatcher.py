@@ -138,6 +138,15 @@ def test_short_wait_is_waited_out_in_the_tick(rig: Rig, reason: Wait) -> None:
     assert rig.waited == [0.01]
 
 
+def test_tick_that_lasts_long_goes_on_in_another(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Python waits at its end for a tick, and does not begin another.
+    monkeypatch.setattr(source_loop, "_TICK_SECONDS", 0.0)
+    rig.answers = [Refusal(Wait.SLOT, 0.01)]
+    rig.loop.tick()
+    rig.loop.tick()
+    assert (rig.waited, rig.scheduler.armed) == ([], [0.0, 0.0])
+
+
 def test_after_a_claim_the_next_look_is_when_its_slot_is_over(rig: Rig, claim: Claim) -> None:
     claim = replace(claim, interval_seconds=0.1, margin_seconds=0.001)
     rig.tick(claim, claim, EMPTY)
@@ -181,7 +190,7 @@ def test_without_the_second_look_the_wake_is_seen_to_be_lost(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control of the test above: rest without asking whether something woke it.
-    def rest(loop: source_loop.SourceLoop, delay_seconds: float) -> bool:
+    def rest(loop: source_loop.SourceLoop, delay_seconds: float, **_: bool) -> bool:
         if delay_seconds == 0:
             return False
         loop._ticking = False
