@@ -38,7 +38,7 @@ def test_gunicorn_without_our_configuration_ends_in_the_middle_of_a_backlog(
 ) -> None:
     # At so short a pace the loop itself waits for the next slot, in a thread that Python waits for
     # before anything can stop it; killed after the graceful time, it leaves batches in flight.
-    busy = {"interval_seconds": 0.05, "simulated_latency_seconds": 0.4}
+    busy = {"interval_seconds": 0.05, "simulated_latency_seconds": 0.4, "max_in_flight": 64}
     with running(tmp_path, PLAIN, **busy) as service:
         service.ingest(range(3_000))
         service.wait_for_dispatches(3)

@@ -56,6 +56,46 @@ def test_high_that_arrives_a_millisecond_before_the_slot_wins(queue: Queue) -> N
     assert queue.claim_in_turn().ids == ("urgent",)
 
 
+def claim_all(queue: Queue) -> Sequence[Claim] | Refusal:
+    """All that may go at once, for a source without a pace."""
+    return claiming.claim_all_that_may_go(
+        queue.database, queue.source, worker="worker", clock=queue.clock
+    )
+
+
+def test_without_a_pace_a_claim_fills_all_places_in_the_order_of_the_queue(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0, max_in_flight=3)
+    queue.submit(["low"], LOW)
+    queue.submit(["medium"])
+    queue.submit(["high"], HIGH)
+    queue.submit(["too many"], LOW)
+    claims = claim_all(queue)
+    assert isinstance(claims, list)
+    assert [claim.ids[0] for claim in claims] == ["high", "medium", "low"]
+    assert [row.newest_batch_id for row in queue.ledger()] == [4] * 3
+    assert claim_all(queue) == Refusal(Wait.IN_FLIGHT)
+
+
+def test_claim_of_all_that_may_go_leaves_places_free_when_less_waits(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0)
+    queue.submit(range(6))
+    claims = claim_all(queue)
+    assert isinstance(claims, list)
+    assert len(claims) == 2
+    assert claim_all(queue) == Refusal(Wait.EMPTY)
+
+
+def test_claim_of_all_that_may_go_takes_one_while_the_breaker_is_open(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0)
+    queue.submit(range(6))
+    queue.submit()
+    queue.complete(queue.claim())
+    queue.set_source(failure_count=5)
+    claims = claim_all(queue)
+    assert isinstance(claims, list)
+    assert len(claims) == 1
+
+
 def test_batches_of_one_ingestion_go_in_their_order(queue: Queue) -> None:
     queue = queue.using(interval_seconds=0, max_in_flight=64)
     queue.submit(range(60))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ingest_app import sqlite
@@ -24,6 +24,7 @@ from ingest_app.errors import (
     StaleClaim,
 )
 from ingest_app.migrating import migrate
+from ingest_app.models import sources
 from ingest_app.queue.claim import Claim
 from tests.support.fetching import TIMEOUT_SECONDS
 from tests.support.queues import Queue, opened
@@ -272,3 +273,34 @@ def test_mistake_in_a_statement_stays_what_it_is(
     with pytest.raises(expected) as caught:
         queue.change(statement)
     assert not isinstance(caught.value, DatabaseError)
+
+
+def name_source(database: Database, name: str) -> None:
+    with database.write() as connection:
+        connection.execute(insert(sources), {"name": name})
+
+
+def source_names(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.scalars(select(sources.c.name)))
+
+
+def test_what_is_written_as_one_appears_together(database: Database) -> None:
+    with database.as_one():
+        name_source(database, "one")
+        name_source(database, "two")
+        assert source_names(database) == set()
+    assert source_names(database) == {"one", "two"}
+
+
+def test_error_takes_back_all_that_is_written_as_one(database: Database) -> None:
+    def write_both() -> None:
+        with database.as_one():
+            name_source(database, "one")
+            name_source(database, "one")
+
+    with pytest.raises(IntegrityError):
+        write_both()
+    assert source_names(database) == set()
+    name_source(database, "alone again")
+    assert source_names(database) == {"alone again"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -56,13 +57,28 @@ class Settled:
     facts: dict[str, Any]
 
 
+class NoDatabase:
+    """Remembers which verbs were one transaction."""
+
+    def __init__(self, asked: list[Settled]) -> None:
+        self.together: list[list[str]] = []
+        self._asked = asked
+
+    @contextmanager
+    def as_one(self) -> Iterator[None]:
+        before = len(self._asked)
+        yield
+        self.together.append([settled.verb for settled in self._asked[before:]])
+
+
 class Rig:
     """Batches in flight of one source, and what they asked the queue for."""
 
     def __init__(self, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = clock
         self.asked: list[Settled] = []
-        self.faults: list[Exception] = []
+        self.faults: list[Exception | None] = []
+        self.database = NoDatabase(self.asked)
         self.ended = threading.Semaphore(0)
         self.settings = SourceSettings(max_attempts=3)
         for module, verbs in VERBS.items():
@@ -71,8 +87,8 @@ class Rig:
         monkeypatch.setattr(in_flight, "hold_slot", self._hold_slot)
 
     def holding(self, source: Source) -> InFlight:
-        no_database = cast(Database, object())
-        runtime = Runtime(Settings("sqlite:///none.db"), no_database, self.clock)
+        database = cast(Database, self.database)
+        runtime = Runtime(Settings("sqlite:///none.db"), database, self.clock)
         return InFlight(runtime, self.settings, source, on_end=self.ended.release)
 
     def claim(self, attempt: int = 1, ids: tuple[ItemId, ...] = (1, 2, 3)) -> Claim:
@@ -105,15 +121,17 @@ class Rig:
     def _recorder(self, verb: str) -> Callable[..., None]:
         def record(_database: Database, claim: Any, *facts: Any, **named: Any) -> None:
             self.asked.append(Settled(verb, claim, {**named, "positional": facts}))
-            if self.faults:
-                raise self.faults.pop(0)
+            fault = self.faults.pop(0) if self.faults else None
+            if fault:
+                raise fault
 
         return record
 
     def _hold_slot(self, _database: Database, claim: Claim, *, clock: FakeClock) -> Claim:
         self.asked.append(Settled("hold_slot", claim, {}))
-        if self.faults:
-            raise self.faults.pop(0)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault:
+            raise fault
         return replace(claim, claimed=clock.read(), margin_seconds=claim.margin_seconds * 2)
 
 
@@ -247,6 +265,54 @@ def test_outcome_is_kept_until_the_database_can_record_it(rig: Rig) -> None:
     held.settle()
     assert rig.verbs() == ["complete_batch"] * 3
     assert len(source.calls) == 1  # to fetch again would cost another slot
+
+
+def two_ended(rig: Rig) -> InFlight:
+    """Two batches whose calls have ended."""
+    held = rig.holding(FakeSource())
+    for number in (1, 2):
+        held.begin(replace(rig.claim(), batch_id=number, dispatch_id=number))
+        rig.wait()
+    return held
+
+
+def test_calls_that_have_ended_are_settled_in_one_transaction(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    two_ended(rig).settle()
+    assert rig.database.together == [["complete_batch"] * 2]
+    assert sum("batch_settled" in message for message in caplog.messages) == 2
+
+
+def test_claim_for_the_free_places_is_made_in_the_same_transaction(rig: Rig) -> None:
+    held = two_ended(rig)
+    seen = held.settle_and(lambda: (rig.verbs(), list(rig.database.together)))
+    assert seen == (["complete_batch"] * 2, [])
+    assert rig.database.together == [["complete_batch"] * 2]
+
+
+def test_one_that_was_lost_does_not_keep_the_others_from_being_settled(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    held = two_ended(rig)
+    rig.faults = [None, StaleClaim(2), None, StaleClaim(2)]
+    held.settle()
+    # Nothing of the transaction they shared is kept, so each is settled again, alone.
+    assert rig.database.together == []
+    assert rig.verbs() == [*["complete_batch"] * 4, "write_off"]
+    events = [message.split()[0] for message in caplog.messages]
+    assert events[2:] == ["batch_settled", "claim_lost"]
+
+
+def test_fault_of_the_database_keeps_all_that_ended_together(rig: Rig) -> None:
+    held = two_ended(rig)
+    rig.faults = [None, DatabaseBusy("busy")]
+    with pytest.raises(DatabaseBusy):
+        held.settle()
+    held.settle()
+    assert rig.database.together == [["complete_batch"] * 2]
 
 
 def test_outcome_of_a_claim_that_was_lost_is_dropped(
