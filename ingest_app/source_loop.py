@@ -114,13 +114,17 @@ class SourceLoop:
         with self._changed:
             if delay_seconds is not None and delay_seconds <= _WAIT_SECONDS:
                 self._is_due = not self._changed.wait_for(self._is_called, delay_seconds)
-                self._ticking = not self._stopped
-            elif self._stopped or not self._is_called():
+                self._ticking = not self._must_end()
+            elif self._must_end() or not self._is_called():
                 self._arm(delay_seconds)
                 self._ticking = False
             self._woken = False
             self._changed.notify_all()
             return not self._ticking
+
+    def _must_end(self) -> bool:
+        # At its end Python waits for the scheduler's threads before anything can stop this loop.
+        return self._stopped or not threading.main_thread().is_alive()
 
     def _is_called(self) -> bool:
         # After a fault, what could not be settled is not a reason to try again at once.

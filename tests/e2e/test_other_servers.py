@@ -32,6 +32,21 @@ def test_gunicorn_without_our_configuration_dispatches_from_the_first_request_on
     assert ledger.violations() == []
 
 
+@pytest.mark.e2e
+def test_gunicorn_without_our_configuration_ends_in_the_middle_of_a_backlog(
+    tmp_path: Path,
+) -> None:
+    # At so short a pace the loop never leaves the waiting to the scheduler, whose threads Python
+    # waits for before it lets go of anything.
+    with running(tmp_path, PLAIN, **{**QUICK, "interval_seconds": 0.05}) as service:
+        service.ingest(range(3_000))
+        service.wait_for_dispatches(3)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait_for_exit() == 0
+        assert "SIGKILL" not in service.log
+        assert service.ledger().in_flight() == []
+
+
 @pytest.mark.faults
 def test_flask_run_dispatches(tmp_path: Path) -> None:
     with running(tmp_path, flask("run", "--port", "0"), **QUICK) as service:
