@@ -14,7 +14,7 @@ from ingest_app.in_flight import InFlight
 from ingest_app.queue import pacing
 from ingest_app.queue.claim import Claim, claim_all_that_may_go, claim_next_batch
 from ingest_app.queue.recover import recover_expired_leases
-from ingest_app.queue.refusing import Refusal, find_refusal
+from ingest_app.queue.refusing import Refusal, Wait, find_refusal
 from ingest_app.queue.watching import LOOKS_A_LEASE, Watch
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
@@ -62,6 +62,7 @@ class SourceLoop:
         self._woken = False
         self._has_fault = False
         self._is_due = False
+        self._waits_for_slot = False
         self._watch = Watch(source.lease_seconds)
         self._job_id = f"dispatch-{source.name}"
         self._add_jobs()
@@ -79,8 +80,8 @@ class SourceLoop:
         self._scheduler.run_at(self._job_id, 0)
 
     def wake(self) -> None:
-        """Something may have changed: look at once."""
-        if not self.stopping:
+        """Something may have changed: look at once, unless it is the next slot that has to open."""
+        if not self.stopping and not self._waits_for_slot:
             with self._changed:
                 self._woken = True
                 self._come_back()
@@ -146,6 +147,7 @@ class SourceLoop:
     def _advance(self) -> float | None:
         """Settle and claim; seconds until there may be more to do, None without an end of them."""
         self._has_fault = True
+        self._waits_for_slot = False
         try:
             delay_seconds = self._settle_and_claim()
             self._has_fault = False
@@ -173,7 +175,7 @@ class SourceLoop:
         """Seconds to wait before a claim is worth a try; without the write lock."""
         database, clock = self._runtime.database, self._runtime.clock
         refused = find_refusal(database, self._source, clock=clock)
-        return _until_next_look(refused) if refused else 0.0
+        return self._until_next_look(refused) if refused else 0.0
 
     def _claim(self) -> Sequence[Claim] | Refusal:
         claim = claim_next_batch if self._source.interval_seconds else claim_all_that_may_go
@@ -183,14 +185,21 @@ class SourceLoop:
 
     def _begin(self, found: Sequence[Claim] | Refusal) -> float:
         if isinstance(found, Refusal):
-            return _until_next_look(found)
+            return self._until_next_look(found)
         for claim in found:
             self._in_flight.begin(claim)
         return self._until_next_slot(found[-1])
 
+    def _until_next_look(self, refused: Refusal) -> float:
+        self._waits_for_slot = refused.reason is Wait.SLOT
+        if refused.wait_seconds is None:
+            return LOOK_SECONDS
+        return min(refused.wait_seconds, LOOK_SECONDS)
+
     def _until_next_slot(self, claim: Claim) -> float:
         if not claim.interval_seconds:
             return _WAIT_SECONDS  # all that may go went: until the first of them ends
+        self._waits_for_slot = True
         slot = pacing.next_slot(claim.claimed, claim.interval_seconds, claim.margin_seconds)
         delay_seconds = pacing.wait_seconds(
             slot, claim.interval_seconds, self._runtime.clock.read()
@@ -215,9 +224,3 @@ class SourceLoop:
         for lost in recovered:
             emit(_log, "batch_recovered", level=logging.WARNING, **lost._asdict())
             self.wake()
-
-
-def _until_next_look(refused: Refusal) -> float:
-    if refused.wait_seconds is None:
-        return LOOK_SECONDS
-    return min(refused.wait_seconds, LOOK_SECONDS)

@@ -175,6 +175,23 @@ def test_wake_while_resting_runs_the_job_at_once(rig: Rig) -> None:
     assert rig.scheduler.armed == [0]
 
 
+def test_wake_while_the_next_slot_is_waited_for_costs_nothing(rig: Rig, claim: Claim) -> None:
+    rig.tick(Refusal(Wait.SLOT, 0.7))
+    rig.tick(claim)
+    rig.scheduler.armed.clear()
+    rig.loop.wake()
+    assert rig.scheduler.armed == []
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Wait if reason is not Wait.SLOT])
+def test_wake_while_anything_else_is_waited_for_is_heard(rig: Rig, reason: Wait) -> None:
+    rig.tick(Refusal(Wait.SLOT, 0.7))
+    rig.tick(Refusal(reason, 0.7))
+    rig.scheduler.armed.clear()
+    rig.loop.wake()
+    assert rig.scheduler.armed == [0]
+
+
 def wake_in_the_first_look(rig: Rig) -> None:
     """Work arrives just after the look that found nothing."""
     rig.on_look = lambda: rig.loop.wake() if rig.looks == 1 else None
