@@ -30,6 +30,8 @@ LEFT = """
 SELECT (SELECT count(*) FROM batches
         WHERE source = :source AND status = 'yet_to_start' AND not_before IS NULL)
      + (SELECT count(*) FROM batches WHERE source = :source AND status = 'triggered')
+     + (SELECT coalesce(sum(batch_count), 0) FROM packed_batches
+        WHERE source = :source AND status = 'yet_to_start')
 """
 """How many batches of a source wait for their first call or are under way."""
 
