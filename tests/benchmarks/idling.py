@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import psutil
 
+from ingest_app.queue.packing import PACK_SIZE
 from tests.benchmarks.peers import HUEY, huey_consumer
 from tests.benchmarks.report import Aim, MakeRow, Row
 from tests.benchmarks.rounds import (
@@ -39,6 +40,7 @@ WORKERS = 4
 IDLE_SECONDS = 20
 SETTLING_SECONDS = 3
 BATCH_COUNT = 100_000
+_ROW_COUNT = PACK_SIZE  # as many batches as are still stored in rows of their own
 BATCH_SIZE = 3
 
 _SWITCHES = re.compile(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", re.MULTILINE)
@@ -46,7 +48,7 @@ _SWITCHES = re.compile(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", re.MULTILI
 
 def idle_costs(plan: Plan) -> Sequence[Row]:
     """B8: CPU and wake-ups, memory, start-up, bytes a batch."""
-    return [*_waking(plan), *_starting(plan), _storing(plan)]
+    return [*_waking(plan), *_starting(plan), *_storing(plan)]
 
 
 class _Spent(NamedTuple):
@@ -144,15 +146,25 @@ def _workers(service: Service) -> Sequence[psutil.Process]:
     return below or [first]
 
 
-def _storing(plan: Plan) -> Row:
+def _storing(plan: Plan) -> Sequence[Row]:
     count = plan.size(BATCH_COUNT, quick=1_000)
+    how = f"{count:,} batches of {BATCH_SIZE} IDs of 6 digits that wait, after VACUUM INTO"
+    row = partial(Row, "B8", unit="bytes", how=how)
+    return [
+        row("a batch in a row of its own, with indexes", ours=_bytes_each(plan, count, _ROW_COUNT)),
+        row("a batch that waits packed, with indexes", ours=_bytes_each(plan, count, count)),
+    ]
+
+
+def _bytes_each(plan: Plan, count: int, count_of_each: int) -> Spread:
+    """What a batch takes when they come in ingestions of so many batches each."""
     with ours(plan, batch_size=BATCH_SIZE) as service:
         service.post("/sources/default/pause", None)
         empty_bytes = _compact_bytes(service.database)
-        service.ingest(range(BATCH_SIZE * count))
-        bytes_each = (_compact_bytes(service.database) - empty_bytes) / count
-    how = f"{count:,} batches of {BATCH_SIZE} IDs of 6 digits that wait, after VACUUM INTO"
-    return Row("B8", "size of a batch with its indexes", "bytes", how, ours=spread([bytes_each]))
+        for first in range(0, count, count_of_each):
+            ids = range(BATCH_SIZE * first, BATCH_SIZE * min(first + count_of_each, count))
+            service.ingest(ids)
+        return spread([(_compact_bytes(service.database) - empty_bytes) / count])
 
 
 def _compact_bytes(database: Path) -> int:

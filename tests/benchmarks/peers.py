@@ -137,6 +137,7 @@ def drain_rate(left: Callable[[], int], count: int) -> float:
 
     Of the slow, what they do in `MOST_SECONDS`.
     """
+    assert left() > count / 2, "what is to be measured is over, or was not seen"
     started = all_left_at = time.perf_counter()
     while remaining := left():
         if remaining == count:
