@@ -83,6 +83,7 @@ class Database:
 
     def write_together(self, do: Callable[[Connection], Result]) -> Result:
         """The same for work that may share its transaction with other threads'; see GroupCommit."""
+        assert getattr(self._as_one, "whole", None) is None, "others would not be on disk"
         return self._group.run(do)
 
     @contextmanager

@@ -47,7 +47,7 @@ class GroupCommit:
                 for work in works:
                     work.run(connection)
         except BaseException as error:
-            # Those that wait by now have waited for the lock as long as this one.
+            # All that wait by now, or each would wait for the same lock in turn.
             works = works or self._take()
             for work in works:
                 work.error = error

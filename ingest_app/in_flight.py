@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ingest_app import outcomes
@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 class _Work:
     claim: Claim
     called: Moment | None = None
+    has_ended: bool = False
 
 
 class _Abandoned(Exception):
@@ -137,6 +138,8 @@ class InFlight:
             except DatabaseError as error:
                 self._keep(ended, error)
                 raise
+            except Exception:  # a mistake of ours; the others are to be settled all the same
+                log_crash(ended[0].claim)
             self._leave(ended.pop(0))
 
     def _keep(self, ended: list[Ended], error: DatabaseError) -> None:
@@ -154,7 +157,7 @@ class InFlight:
         """Wait for all until the deadline, then hand back what is left."""
         heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
         while self._works and not deadline.is_over():
-            deadline.wait_for(self._changed, self.is_settling_due)
+            deadline.wait_for(self._changed, lambda: bool(self._ended) or not self._works)
             self._settle_if_possible(deadline)
             if heartbeat.is_over():
                 heartbeat = Deadline(self._settings.lease_seconds / LOOKS_A_LEASE)
@@ -185,6 +188,7 @@ class InFlight:
         with self._changed:
             for work in left:
                 self._works.pop(work.claim.dispatch_id, None)
+            self._changed.notify_all()
 
     def _run(self, work: _Work) -> None:
         try:
@@ -194,13 +198,15 @@ class InFlight:
         except StaleClaim:
             self._end(work, outcomes.lost())
         except SlotTaken as error:
-            self._hand_back(work, str(error))
+            self._release(work, str(error))
         except DatabaseError as error:  # of `hold_slot`: then no call was made
-            self._hand_back(work, f"The slot could not be moved for a late call. {error}")
+            self._release(work, f"The slot could not be moved for a late call. {error}")
         except Exception:
             log_crash(work.claim)
-            self._leave(work)
         finally:
+            # Whatever it was: a batch that nobody is to settle must not have its lease renewed.
+            if not work.has_ended:
+                self._leave(work)
             self._on_end()
 
     def _call(self, work: _Work) -> Outcome:
@@ -243,12 +249,10 @@ class InFlight:
     def _end(self, work: _Work, outcome: Outcome) -> None:
         with self._changed:
             if not self._abandoned:
-                self._ended.append(Ended(work.claim, work.called, outcome))
+                claim = replace(work.claim, answered=work.called and self._runtime.clock.read())
+                self._ended.append(Ended(claim, work.called, outcome))
+                work.has_ended = True
                 self._changed.notify_all()
-
-    def _hand_back(self, work: _Work, reason: str) -> None:
-        self._release(work, reason)
-        self._leave(work)
 
     def _release(self, work: _Work, reason: str) -> None:
         try:

@@ -1,7 +1,7 @@
 """Run statements that were built once, on the driver's own cursor.
 
 SQLAlchemy's way of running one takes ten times as long as SQLite needs for it, and that under the
-write lock (docs/decisions/2026-11-24-prepared-statements.md). These functions compile a statement
+write lock (docs/decisions/2026-11-24-small-requests.md). These functions compile a statement
 at its first run and keep it, so they are for statements that live as long as the process. Values
 pass through the same types; faults are raised as SQLAlchemy raises them (DBAPIError).
 """

@@ -72,7 +72,9 @@ class SourceLoop:
         add = partial(self._scheduler.add_job, trigger="interval")
         # The interval is only the safety net: every tick arms the next one. APScheduler
         # wants it above zero.
-        add(self.tick, seconds=max(self._source.interval_seconds, LOOK_SECONDS), id=self._job_id)
+        seconds = max(self._source.interval_seconds, LOOK_SECONDS)
+        # One tick at a time does something; APScheduler may not yet have counted off those before.
+        add(self.tick, seconds=seconds, id=self._job_id, max_instances=100)
         tending_seconds = lease_seconds / LOOKS_A_LEASE
         add(self._tend_leases, seconds=tending_seconds, id=f"leases-{name}", max_instances=1)
         # At once, since this process may stand in for one that has just died.
@@ -141,7 +143,8 @@ class SourceLoop:
         if delay_seconds is None or self._stopped:
             return
         # An exact instant is waited for in the tick.
-        early_seconds = _EARLY_SECONDS if delay_seconds < LOOK_SECONDS else 0.0
+        is_exact = self._waits_for_slot or delay_seconds < LOOK_SECONDS
+        early_seconds = _EARLY_SECONDS if is_exact else 0.0
         self._scheduler.run_at(self._job_id, max(0.0, delay_seconds - early_seconds))
 
     def _advance(self) -> float | None:

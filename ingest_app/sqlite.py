@@ -170,9 +170,11 @@ def begin_writing(connection: Connection) -> None:
     # SQLite's own waiting sleeps longer and longer, up to 0.1 s, while others come and go.
     deadline = time.monotonic() + BUSY_SECONDS
     run_plainly(connection, f"PRAGMA busy_timeout = {_LOOK_MILLISECONDS}")
-    while not _try_to_begin(connection, is_last=time.monotonic() > deadline):
-        pass
-    run_plainly(connection, f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    try:
+        while not _try_to_begin(connection, is_last=time.monotonic() > deadline):
+            pass
+    finally:
+        run_plainly(connection, f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
 
 def _try_to_begin(connection: Connection, *, is_last: bool) -> bool:

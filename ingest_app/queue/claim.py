@@ -51,6 +51,7 @@ class Claim:
         left out.
     attempt: which one this is, from 1.
     refused_count: how many of the batch's IDs the upstream refused before.
+    answered: a moment by which its call was over; None before.
     """
 
     batch_id: int
@@ -63,6 +64,7 @@ class Claim:
     interval_seconds: float
     margin_seconds: float
     refused_count: int = 0
+    answered: Moment | None = None
 
     @property
     def ids(self) -> tuple[ItemId, ...]:
@@ -120,6 +122,7 @@ def claim_all_that_may_go(
             if batch is None:
                 break
             claims.append(_claim(connection, turn, batch, clock.read()))
+        assert claims, "a refusal would have said so"
         _spend_slot(connection, claims[0])
         return claims
 

@@ -2,7 +2,8 @@
 
 A claim is made at some instant, and its call starts a little later. Claims are therefore an
 interval and a margin apart, and a call may start at most that margin after its claim: so two calls
-are never less than the interval apart.
+are never less than the interval apart. Once a call has been answered it is known to have left, and
+the next claim may be an interval after that.
 """
 
 from __future__ import annotations

@@ -10,7 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, true
+from sqlalchemy import (
+    Connection,
+    Integer,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    true,
+)
 
 from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus, batches, packed_batches
@@ -33,7 +42,7 @@ _NEXT = (
         packed_batches.c.created_at,
         packed_batches.c.first_batch_id,
     )
-    .limit(1)
+    .limit(literal_column("1", Integer))  # bound, SQLite plans it anew each time
 )
 _BATCH = array_elements(packed_batches.c.ids)
 _UNPACK = insert(batches).from_select(

@@ -214,14 +214,15 @@ def _write_outcome(
         **dispatch_columns(called),
     }
     change(connection, UPDATE_DISPATCH, {"the_dispatch": claim.dispatch_id, **ended})
-    if called is not None and claim.interval_seconds:
-        _bring_slot_forward(connection, claim, called)
+    if claim.answered is not None and claim.interval_seconds:
+        _bring_slot_forward(connection, claim, claim.answered)
 
 
-def _bring_slot_forward(connection: Connection, claim: Claim, called: Moment) -> None:
-    # Now it is known how long after its claim the call began, so the margin for that is not needed
-    # any more; unless another claim has had the next slot already.
-    slot = pacing.next_slot(called, claim.interval_seconds, 0.0)
+def _bring_slot_forward(connection: Connection, claim: Claim, answered: Moment) -> None:
+    # What has been answered has left, so the margin for a call that leaves late is not needed any
+    # more; unless another claim has had the next slot already. Not from when the call began: what
+    # the machine makes it wait from there to the wire would be lacking in the next gap.
+    slot = pacing.next_slot(answered, claim.interval_seconds, 0.0)
     columns = slot_columns(slot)
     which = {
         "the_source": claim.source,

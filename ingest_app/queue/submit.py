@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from blinker import Signal
 from sqlalchemy import Connection
@@ -66,11 +66,17 @@ def submit_ingestion(
             _add_batches(connection, ingestion, packs)
         return stored_id
 
-    stored_id = database.write_together(store)
+    # A large one for itself: several in one transaction would hold up everybody.
+    stored_id = _alone(database, store) if len(packs) > 1 else database.write_together(store)
     if stored_id is not None:
         return stored_id
     work_arrived.send(database, source=source.name)
     return str(ingestion["id"])
+
+
+def _alone(database: Database, store: Callable[[Connection], str | None]) -> str | None:
+    with database.write() as connection:
+        return store(connection)
 
 
 def _digest(ids: Sequence[ItemId], priority: Priority, source_name: str) -> str:

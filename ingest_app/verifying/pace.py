@@ -9,10 +9,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal, select, union_all
 
 from ingest_app.clock import Moment
-from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches
+from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches, packed_batches
 from ingest_app.prepared import Row
 from ingest_app.verifying.findings import Finding
 
@@ -168,14 +168,16 @@ class _Backlog:
 
 
 def _arrivals(connection: Connection, source: str) -> Iterator[datetime]:
-    table = batches.c
-    query = (
-        select(table.created_at)
-        # When a cancelled batch left the queue is not known.
-        .where(table.source == source, table.status != BatchStatus.CANCELLED.value)
-        .order_by(table.created_at)
+    table, packed = batches.c, packed_batches.c
+    # When a cancelled batch left the queue is not known.
+    single = select(table.created_at.label("at"), literal(1).label("batch_count")).where(
+        table.source == source, table.status != BatchStatus.CANCELLED.value
     )
-    return iter(connection.scalars(query))
+    packs = select(packed.created_at, packed.batch_count).where(
+        packed.source == source, packed.status != BatchStatus.CANCELLED.value
+    )
+    arrived = connection.execute(union_all(single, packs).order_by("at"))
+    return (at for at, count in arrived for _ in range(count))
 
 
 def _seconds_between(earlier: datetime | None, later: datetime) -> float | None:

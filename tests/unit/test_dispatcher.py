@@ -118,7 +118,7 @@ def claim(clock: FakeClock) -> Claim:
     [
         pytest.param(Refusal(Wait.SLOT, 0.7), 0.65, id="just before the slot opens"),
         pytest.param(Refusal(Wait.RETRY, 0.3), 0.25, id="just before a retry is due"),
-        pytest.param(Refusal(Wait.SLOT, 60.0), LOOK_SECONDS, id="others may change it before"),
+        pytest.param(Refusal(Wait.SLOT, 60.0), 0.75, id="others may change it before"),
         pytest.param(Refusal(Wait.DEFERRED, 900.0), LOOK_SECONDS, id="a long deferral"),
         pytest.param(EMPTY, LOOK_SECONDS, id="another process may submit"),
         pytest.param(Refusal(Wait.PAUSED), LOOK_SECONDS, id="another process may resume"),
