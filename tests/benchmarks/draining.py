@@ -81,5 +81,5 @@ def _row(how: str, found: Mapping[str, Sequence[Figures]], side: str, peer: Peer
         theirs=spread(theirs),
         ratio=ratios(mine, theirs),
         aim=Aim("ratio", at_least=1) if peer is HUEY else None,
-        durable="all of it: claim, slot, ledger, records, end; two commits a job",
+        durable="all of it: claim, slot, ledger, records, end; several jobs share a commit",
     )

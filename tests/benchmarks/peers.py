@@ -16,6 +16,7 @@ from litequeue import LiteQueue
 from ingest_app.clock import SystemClock
 from ingest_app.migrating import migrate
 from ingest_app.models import Priority
+from ingest_app.queue.packing import PACK_SIZE
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.settings import SourceSettings
 from tests.benchmarks import huey_jobs
@@ -123,13 +124,15 @@ def plain_rate(plan: Plan, count: int) -> float:
 def _submit(path: Path, count: int) -> None:
     with opened(path) as database:
         migrate(database)
-        submit_ingestion(
-            database,
-            ids=list(range(count)),
-            priority=Priority.MEDIUM,
-            source=SourceSettings(batch_size=1),
-            clock=SystemClock(),
-        )
+        # No more at once than have rows of their own from the start.
+        for first in range(0, count, PACK_SIZE):
+            submit_ingestion(
+                database,
+                ids=list(range(first, min(first + PACK_SIZE, count))),
+                priority=Priority.MEDIUM,
+                source=SourceSettings(batch_size=1),
+                clock=SystemClock(),
+            )
 
 
 def drain_rate(left: Callable[[], int], count: int) -> float:

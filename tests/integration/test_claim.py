@@ -429,7 +429,6 @@ def out_of_order(*_: object) -> None:
         pytest.param(Queue.complete, id="completed"),
         pytest.param(Queue.retry, id="retried"),
         pytest.param(Queue.fail, id="failed"),
-        pytest.param(Queue.release, id="released under way"),
     ],
 )
 def test_settled_call_keeps_its_interval_but_not_its_margin(
@@ -437,9 +436,9 @@ def test_settled_call_keeps_its_interval_but_not_its_margin(
 ) -> None:
     queue.submit()
     claim = queue.claim()
-    called = claim.claimed.later(0.01)
-    end(queue, claim, called=called)
-    assert queue.slot() == Slot(called.later(5.0), 5.0, 0.0)
+    answered = claim.claimed.later(0.01)
+    end(queue, replace(claim, answered=answered), called=claim.claimed)
+    assert queue.slot() == Slot(answered.later(5.0), 5.0, 0.0)
     queue.submit()
     assert queue.refused().reason is Wait.SLOT
 
@@ -457,7 +456,15 @@ def test_call_that_ends_after_the_next_claim_leaves_its_slot_alone(queue: Queue)
     first = queue.claim()
     queue.claim_in_turn()
     slot = queue.slot()
-    queue.complete(first)
+    queue.complete(replace(first, answered=first.claimed))
+    assert queue.slot() == slot
+
+
+def test_call_that_is_still_under_way_keeps_its_margin(queue: Queue) -> None:
+    queue.submit()
+    claim = queue.claim()
+    slot = queue.slot()
+    queue.release(claim, called=claim.claimed)
     assert queue.slot() == slot
 
 
@@ -465,7 +472,7 @@ def test_slot_is_never_moved_away_by_a_call_that_ends(queue: Queue) -> None:
     queue.submit()
     claim = queue.claim()
     slot = queue.slot()
-    queue.complete(claim, called=claim.claimed.later(1.0))
+    queue.complete(replace(claim, answered=claim.claimed.later(1.0)))
     assert queue.slot() == slot
 
 
@@ -475,7 +482,7 @@ def test_without_a_boot_clock_the_margin_stays(queue: Queue) -> None:
     queue.submit()
     claim = queue.claim()
     slot = queue.slot()
-    queue.complete(claim)
+    queue.complete(replace(claim, answered=claim.claimed))
     assert queue.slot() == slot
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -162,11 +161,7 @@ def test_without_the_transaction_a_failure_in_the_middle_is_seen(
     # The negative control of the test above.
     queue.change(FAIL_AT_THE_SECOND_PACK)
 
-    def write_together(self: Database, do: Callable[[Any], Any]) -> Any:
-        with keeps_what_an_error_interrupts(self) as connection:
-            return do(connection)
-
-    monkeypatch.setattr(Database, "write_together", write_together)
+    monkeypatch.setattr(Database, "write", keeps_what_an_error_interrupts)
     with pytest.raises(IntegrityError):
         queue.submit(range(13))
     assert queue.rows("SELECT count(*) FROM packed_batches") == [(1,)]

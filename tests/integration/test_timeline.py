@@ -173,7 +173,9 @@ class Walk:
     def _call(self, claim: Claim) -> None:
         self.queue.clock.move(claim.margin_seconds * self._random.random())
         self.called_at.append(self.queue.clock.passed_seconds)
-        self._held.append((claim, self.queue.clock.read()))
+        now = self.queue.clock.read()
+        # Answered at once, which brings the next slot nearest.
+        self._held.append((replace(claim, answered=now), now))
 
 
 WALKS = [
@@ -198,11 +200,11 @@ def walk(request: pytest.FixtureRequest, database: Database) -> Walk:
 
 
 @pytest.mark.parametrize("walk", WALKS[:1], indirect=True)
-def test_slot_brought_forward_to_the_claim_instead_of_the_call_is_seen_to_be_too_early(
+def test_slot_brought_forward_to_the_claim_instead_of_the_answer_is_seen_to_be_too_early(
     walk: Walk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control of the test below.
-    def bring_forward(connection: Connection, claim: Claim, _called: Moment) -> None:
+    def bring_forward(connection: Connection, claim: Claim, _answered: Moment) -> None:
         original(connection, claim, claim.claimed)
 
     original = settling._bring_slot_forward

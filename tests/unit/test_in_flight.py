@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -531,3 +532,43 @@ def test_error_that_cannot_even_be_shown_is_a_failed_attempt_too(rig: Rig) -> No
     settled = rig.carry_out(FakeSource(answer))
     assert settled.verb == "retry_batch"
     assert "Unprintable" in settled.facts["error"]
+
+
+def test_batch_whose_release_fails_is_not_kept_alive(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its lease has to bring it back, so it must not be renewed.
+    def fail(*_: object, **__: object) -> None:
+        raise StaleClaim(7)
+
+    monkeypatch.setattr(in_flight, "release_batch", fail)
+    monkeypatch.setattr(in_flight, "hold_slot", Mock(side_effect=SlotTaken(7)))
+    held = rig.holding(FakeSource())
+    late = replace(rig.claim(), claimed=rig.clock.read().later(-1.0))
+    held.begin(late)
+    rig.wait()
+    held.renew()
+    assert "renew_leases" not in rig.verbs()
+
+
+def test_mistake_in_settling_one_batch_leaves_the_others_to_be_settled(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = rig.holding(FakeSource())
+    first, second = (replace(rig.claim(), dispatch_id=number) for number in (71, 72))
+    for claim in (first, second):
+        held.begin(claim)
+        rig.wait()
+    settle = held._settler.settle
+
+    def settle_all_but_the_first(ended: Any) -> None:
+        if ended.claim.dispatch_id == 71:
+            raise RuntimeError("a mistake")
+        settle(ended)
+
+    monkeypatch.setattr(held._settler, "settle", settle_all_but_the_first)
+    monkeypatch.setattr(held._settler, "settle_together", Mock(side_effect=RuntimeError))
+    held.settle()
+    held.renew()
+    assert rig.verbs() == ["complete_batch"]
+    assert rig.asked[0].claim.dispatch_id == 72
