@@ -77,15 +77,15 @@ def test_database_of_a_newer_version_stops_the_start_and_is_left_alone(tmp_path:
 def test_flask_db_upgrades_downgrades_and_tells_the_revision(tmp_path: Path) -> None:
     database = instance_path(tmp_path) / "ingest.db"
     for arguments, revision in (
-        (("upgrade",), ("0002",)),
+        (("upgrade",), ("0003",)),
         (("downgrade", "base"), None),
-        (("upgrade",), ("0002",)),
-        (("check",), ("0002",)),
+        (("upgrade",), ("0003",)),
+        (("check",), ("0003",)),
     ):
         ended = run_to_end(flask("db", *arguments), tmp_path)
         assert ended.returncode == 0, ended.stderr
         assert _revision(database) == revision
-    assert "0002 (head)" in run_to_end(flask("db", "current"), tmp_path).stdout
+    assert "0003 (head)" in run_to_end(flask("db", "current"), tmp_path).stdout
 
 
 @pytest.mark.e2e
