@@ -61,7 +61,7 @@ def change_each(connection: Connection, statement: Executable, values: Sequence[
 
 
 def run_plainly(connection: Connection, sql: str) -> None:
-    """Run a statement of the driver's own that has no parameters and returns nothing."""
+    """Run a statement of the driver's own that has no parameters, whatever it returns."""
     _execute(connection, sql, ())
 
 

@@ -170,7 +170,7 @@ class SourceLoop:
             return self._begin(self._in_flight.settle_and(self._claim))
         if self.stopping:
             return None
-        # At the very opening of a slot a look would only make the claim late.
+        # When a short wait has run its course, a look would only make the claim late.
         is_due, self._is_due = self._is_due, False
         return (not is_due and self._look()) or self._begin(self._claim())
 
