@@ -98,8 +98,9 @@ def claim_next_batch(
         turn = _take_turn(connection, source, worker=worker, clock=clock)
         if isinstance(turn, Refusal):
             return turn
-        batch = _next_batch(connection, source)
-        assert batch is not None, "a refusal would have said so"
+        batch = _next_batch(connection, source, clock.read())
+        if batch is None:  # only what cannot be unpacked
+            return Refusal(Wait.EMPTY)
         claim = _claim(connection, turn, batch, clock.read())
         _spend_slot(connection, claim)
         return claim
@@ -118,11 +119,12 @@ def claim_all_that_may_go(
             return turn
         claims = []
         for _ in range(count_free_places(connection, source, turn.state)):
-            batch = _next_batch(connection, source)
+            batch = _next_batch(connection, source, clock.read())
             if batch is None:
                 break
             claims.append(_claim(connection, turn, batch, clock.read()))
-        assert claims, "a refusal would have said so"
+        if not claims:  # only what cannot be unpacked
+            return Refusal(Wait.EMPTY)
         _spend_slot(connection, claims[0])
         return claims
 
@@ -177,10 +179,11 @@ def _admit_due_retries(connection: Connection, source: SourceSettings, now: Mome
     change(connection, ADMIT_DUE_RETRIES, due)
 
 
-def _next_batch(connection: Connection, source: SourceSettings) -> Row | None:
+def _next_batch(connection: Connection, source: SourceSettings, now: Moment) -> Row | None:
     batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
-    if batch is None or batch.packed_goes_first:
-        unpack_next(connection, source.name)
+    while batch is None or batch.packed_goes_first:
+        if not unpack_next(connection, source.name, now):
+            break
         batch = fetch_first(connection, NEXT_BATCH, {"the_source": source.name})
     return batch
 

@@ -7,6 +7,7 @@ waits reads both tables.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,13 +20,19 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    update,
 )
+from sqlalchemy.exc import IntegrityError
 
+from ingest_app.clock import Moment
+from ingest_app.events import emit
 from ingest_app.items import ItemId
 from ingest_app.models import BatchStatus, batches, packed_batches
-from ingest_app.prepared import change, change_each, fetch_value
+from ingest_app.prepared import change, change_each, fetch_value, run_plainly
 from ingest_app.queue.columns import PACKED_WAITING
 from ingest_app.sqlite import array_elements, reserve_ids
+
+_log = logging.getLogger(__name__)
 
 PACK_SIZE = 500
 """How many batches a row has at most. The claim that unpacks them pays for them all."""
@@ -61,6 +68,7 @@ _UNPACK = insert(batches).from_select(
     .where(_THE_PACK),
 )
 _REMOVE = delete(packed_batches).where(_THE_PACK)
+_SET_ASIDE = update(packed_batches).where(_THE_PACK)
 _ADD = insert(packed_batches)
 
 
@@ -97,11 +105,27 @@ def add_packs(connection: Connection, ingestion: Mapping[str, Any], packs: Seque
     change_each(connection, _ADD, rows)
 
 
-def unpack_next(connection: Connection, source_name: str) -> None:
-    """Give the batches of the source's next pack, if there is one, a row each."""
-    the_pack = {"the_pack": fetch_value(connection, _NEXT, {"the_source": source_name})}
-    change(connection, _UNPACK, the_pack)
-    change(connection, _REMOVE, the_pack)
+def unpack_next(connection: Connection, source_name: str, now: Moment) -> bool:
+    """Give the batches of the source's next pack a row each; False when it has none.
+
+    A pack that cannot be unpacked, as a person's edit may make it, is taken out of the queue.
+    """
+    first_id = fetch_value(connection, _NEXT, {"the_source": source_name})
+    if first_id is None:
+        return False
+    run_plainly(connection, "SAVEPOINT unpacking")
+    try:
+        change(connection, _UNPACK, {"the_pack": first_id})
+        change(connection, _REMOVE, {"the_pack": first_id})
+    except IntegrityError as error:
+        run_plainly(connection, "ROLLBACK TO unpacking")
+        cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now.at}
+        change(connection, _SET_ASIDE, {"the_pack": first_id, **cancelled})
+        emit(
+            _log, "pack_set_aside", level=logging.ERROR, first_batch_id=first_id, reason=error.orig
+        )
+    run_plainly(connection, "RELEASE unpacking")
+    return True
 
 
 def _pack(ids: Sequence[ItemId], batch_size: int) -> Pack:

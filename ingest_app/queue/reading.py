@@ -94,7 +94,8 @@ def _page(
     parts = list(read_parts(connection, ingestion_id, states.packs, after=after, limit=limit))
     last_position = parts[-1].last_position if parts else states.batch_count
     is_full = sum(part.batch_count for part in parts) == limit
-    next_after = last_position if is_full and last_position < states.batch_count else None
+    rest = read_parts(connection, ingestion_id, states.packs, after=last_position, limit=1)
+    next_after = last_position if is_full and next(rest, None) else None
     texts = iter([part.text for part in parts])
     return _status(ingestion_id, states, texts, next_after=next_after)
 

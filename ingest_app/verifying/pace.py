@@ -70,6 +70,8 @@ def judge_pace(source: str, calls: Iterable[Call]) -> tuple[PaceFigures, list[Fi
     figures, findings, busy_gaps = PaceFigures(source), [], _Mean()
     for earlier, later in pairwise(_counted(calls, figures)):
         gap = _smallest_gap_seconds(earlier, later)
+        if not later.interval_seconds:
+            gap = abs(gap)  # without a pace, calls need not begin in the order of their claims
         if gap < 0 and later.at.boot_seconds_since(earlier.at) is None:
             figures.unproven_gap_count += 1
             continue

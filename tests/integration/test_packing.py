@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from unittest.mock import patch
@@ -14,8 +15,8 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import literal
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, delete, literal, table
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
@@ -167,13 +168,13 @@ def test_without_the_transaction_a_failure_in_the_middle_is_seen(
     assert queue.rows("SELECT count(*) FROM packed_batches") == [(1,)]
 
 
-def test_failure_while_unpacking_leaves_the_pack(packed: Queue) -> None:
-    packed.change(
-        "CREATE TRIGGER fail BEFORE INSERT ON batches WHEN new.position = 2"
-        " BEGIN SELECT raise(ABORT, 'in the middle'); END"
-    )
+def test_failure_while_unpacking_leaves_the_pack(
+    packed: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = delete(table("nowhere")).where(literal(0) == bindparam("the_pack"))
+    monkeypatch.setattr(packing, "_REMOVE", nowhere)
     before = packed.everything()
-    with pytest.raises(IntegrityError):
+    with pytest.raises(OperationalError):
         packed.ask()
     assert {**packed.everything(), "sources": []} == {**before, "sources": []}
 
@@ -468,3 +469,35 @@ def seen(queue: Queue, names: dict[str, str]) -> str:
     for ingestion_id, name in names.items():
         text = text.replace(ingestion_id, name)
     return text
+
+
+@pytest.mark.parametrize("interval_seconds", [5.0, 0.0])
+def test_pack_that_cannot_be_unpacked_does_not_stop_its_source(
+    packed: Queue, interval_seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As a person may leave it who deletes an ingestion with foreign keys off.
+    queue = packed.using(interval_seconds=interval_seconds)
+    caplog.set_level("ERROR")
+    with closing(sqlite3.connect(str(queue.database.engine.url.database))) as shell, shell:
+        shell.execute("DELETE FROM ingestions")
+    behind = queue.submit([99], Priority.LOW)
+    claim = queue.claim_in_turn()
+    assert claim.ids == (99,)
+    assert "pack_set_aside" in caplog.text
+    assert queue.rows("SELECT DISTINCT status FROM packed_batches") == [("cancelled",)]
+    assert queue.rows("SELECT DISTINCT ingestion_id FROM batches") == [(behind,)]
+
+
+def test_source_with_nothing_but_such_packs_has_nothing_to_do(packed: Queue) -> None:
+    with closing(sqlite3.connect(str(packed.database.engine.url.database))) as shell, shell:
+        shell.execute("DELETE FROM ingestions")
+    assert packed.refused().reason is Wait.EMPTY
+    assert packed.rows("SELECT count(*) FROM packed_batches WHERE status <> 'cancelled'") == [(0,)]
+
+
+def test_page_before_a_gap_leads_on(packed: Queue) -> None:
+    (ingestion_id,) = packed.rows("SELECT DISTINCT ingestion_id FROM packed_batches")[0]
+    packed.change("DELETE FROM packed_batches WHERE first_position = 1")
+    first = packed.rows("SELECT min(first_position) FROM packed_batches")[0][0]
+    page = read_status(packed.database, ingestion_id, limit=1)
+    assert page.next_after == first

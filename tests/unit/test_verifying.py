@@ -50,6 +50,9 @@ UNKNOWN = {"time_is_known": False}
         pytest.param(pair(1.0, second={"interval_seconds": 1.0}), False, id="shortened meanwhile"),
         pytest.param(pair(5.0, second={"interval_seconds": 9.0}), True, id="lengthened meanwhile"),
         pytest.param(pair(0.0, second={"interval_seconds": 0.0}), False, id="no limit"),
+        pytest.param(
+            pair(-0.1, second={"interval_seconds": 0.0}), False, id="no limit: in any order"
+        ),
     ],
 )
 def test_calls_closer_than_the_interval_in_force_are_found(
