@@ -13,7 +13,6 @@ from ingest_app.clock import Moment
 from ingest_app.deadline import Deadline
 from ingest_app.errors import DatabaseError, SlotTaken, StaleClaim, UpstreamError
 from ingest_app.events import emit
-from ingest_app.hands import Hands
 from ingest_app.items import FetchedRecord
 from ingest_app.outcomes import Outcome
 from ingest_app.queue.claim import Claim, hold_slot
@@ -25,6 +24,7 @@ from ingest_app.settings import SourceSettings
 from ingest_app.settling import Ended, Result, Settler, facts_of, log_crash
 from ingest_app.sources import Source
 from ingest_app.sources.veil import Veil
+from ingest_app.thread_pool import ThreadPool
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
 
@@ -64,7 +64,7 @@ class InFlight:
         self._on_end = on_end
         self._veil = Veil(settings.secrets)
         self._settler = Settler(runtime.database, runtime.clock, failed=self._failed)
-        self._hands = Hands(f"batch-{settings.name}")
+        self._threads = ThreadPool(f"batch-{settings.name}")
         self._works: dict[int, _Work] = {}
         self._ended: list[Ended] = []
         self._changed = threading.Condition()
@@ -82,7 +82,7 @@ class InFlight:
             self._release(work, "The worker was stopped.")
             return
         try:
-            self._hands.give(partial(self._run, work))
+            self._threads.submit(partial(self._run, work))
         except RuntimeError:  # no more threads: let another process have it
             self._release(work, "The worker could not start a thread.")
             self._leave(work)
@@ -166,7 +166,7 @@ class InFlight:
             self._abandoned = True
         for work in self._held():
             self._release(work, "The worker was stopped before the call ended.")
-        self._hands.dismiss()
+        self._threads.shutdown()
 
     def _settle_if_possible(self, deadline: Deadline) -> None:
         try:
@@ -178,7 +178,7 @@ class InFlight:
         try:
             self.renew()
         except DatabaseError as error:
-            emit(_log, "job_postponed", level=logging.WARNING, reason=error)
+            emit(_log, "leases_postponed", level=logging.WARNING, reason=error)
 
     def _held(self) -> Sequence[_Work]:
         with self._changed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest_app.models import RecordOutcome
+from ingest_app.states import RecordOutcome
 
 ItemId = int | str
 

@@ -12,7 +12,6 @@ from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.errors import SlotTaken, StaleClaim
 from ingest_app.items import ItemId
-from ingest_app.models import BatchStatus
 from ingest_app.prepared import Row, change, fetch_first, fetch_one, fetch_value
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import dispatch_columns, lease_columns, slot_columns, slot_of
@@ -40,6 +39,7 @@ from ingest_app.queue.statements import (
     UPDATE_SOURCE,
 )
 from ingest_app.settings import SourceSettings
+from ingest_app.states import BatchStatus
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, literal_column
 
 from ingest_app.clock import Moment
-from ingest_app.models import BatchStatus, batches, packed_batches
+from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import Row
 from ingest_app.queue.pacing import UNUSED, Slot
+from ingest_app.states import BatchStatus
 
 # Literals, not parameters: only then does SQLite see that a partial index fits.
 WAITING: ColumnElement[bool] = batches.c.status == literal_column(f"'{BatchStatus.YET_TO_START}'")

@@ -10,18 +10,12 @@ from sqlalchemy import Connection, Select, delete, literal_column, select, updat
 from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import (
-    BatchStatus,
-    RecordOutcome,
-    batches,
-    ingestions,
-    packed_batches,
-    records,
-)
+from ingest_app.models import batches, ingestions, packed_batches, records
 from ingest_app.prepared import Row, change, fetch_first
 from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
 from ingest_app.queue.statements import ADD_SOURCE, SOURCE, UPDATE_SOURCE
 from ingest_app.queue.submit import work_arrived
+from ingest_app.states import BatchStatus, RecordOutcome
 
 # A literal as those in `columns`, so that the plan does not depend on what is bound.
 _FAILED = batches.c.status == literal_column(f"'{BatchStatus.FAILED}'")

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Select, bindparam, select, tuple_
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import BatchStatus, Priority, ingestion_status, ingestions
+from ingest_app.models import ingestion_status, ingestions
 from ingest_app.prepared import Row
+from ingest_app.states import BatchStatus, Priority
 
 MOST_LOOKED_AT = 1_000
 """How many ingestions one page looks at for those that were asked for."""

@@ -27,10 +27,11 @@ from sqlalchemy.exc import IntegrityError
 from ingest_app.clock import Moment
 from ingest_app.events import emit
 from ingest_app.items import ItemId
-from ingest_app.models import BatchStatus, batches, packed_batches
+from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import change, change_each, fetch_value, run_plainly
 from ingest_app.queue.columns import PACKED_WAITING
 from ingest_app.sqlite import array_elements, reserve_ids
+from ingest_app.states import BatchStatus
 
 _log = logging.getLogger(__name__)
 

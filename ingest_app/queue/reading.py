@@ -12,10 +12,11 @@ from sqlalchemy import Connection, select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import BatchStatus, batches, packed_batches, sources
+from ingest_app.models import batches, packed_batches, sources
 from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
 from ingest_app.queue.held_parts import HeldParts
 from ingest_app.queue.status_parts import PART_SIZE, States, read_parts, read_states, read_whole
+from ingest_app.states import BatchStatus
 
 LONGEST_SECONDS = 60.0
 """How long one status is read from the same snapshot. SQLite's log cannot start anew while one that

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from ingest_app.clock import Moment
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
 from ingest_app.prepared import change_each, fetch_all
 from ingest_app.queue.statements import ADD_RECORD, RECORDS_OF_BATCH
+from ingest_app.states import RecordOutcome
 
 _ERROR_LENGTH = 2_000
 

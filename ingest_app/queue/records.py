@@ -11,8 +11,9 @@ from sqlalchemy import Integer, bindparam, func, literal_column, or_, select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import RecordOutcome, batches, ingestions, packed_batches, records
+from ingest_app.models import batches, ingestions, packed_batches, records
 from ingest_app.prepared import Row, fetch_first
+from ingest_app.states import RecordOutcome
 
 BATCHES_A_READ = 500
 RECORDS_A_READ = 1_000

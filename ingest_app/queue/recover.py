@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, select
 
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
-from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches
+from ingest_app.models import batches, dispatches
 from ingest_app.prepared import Row, change, fetch_value
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import (
@@ -27,6 +27,7 @@ from ingest_app.queue.statements import (
     UPDATE_HELD_BATCH,
 )
 from ingest_app.settings import SourceSettings
+from ingest_app.states import BatchStatus, DispatchOutcome
 
 _SILENT = "The worker gave no sign of life until its lease ran out."
 _DEAD = "The worker died."

@@ -16,7 +16,6 @@ from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
-from ingest_app.models import BatchStatus, DispatchOutcome, RecordOutcome
 from ingest_app.prepared import change, fetch_value
 from ingest_app.queue import pacing
 from ingest_app.queue.breaker import defer_source, note_failure, note_rejection, note_success
@@ -30,6 +29,7 @@ from ingest_app.queue.statements import (
     UPDATE_HELD_BATCH,
     UPDATE_OPEN_DISPATCH,
 )
+from ingest_app.states import BatchStatus, DispatchOutcome, RecordOutcome
 
 
 def complete_batch(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.errors import NoSuchSource
-from ingest_app.models import Priority, batches, packed_batches, sources
+from ingest_app.models import batches, packed_batches, sources
 from ingest_app.prepared import Row, fetch_first, fetch_value
 from ingest_app.queue import pacing
 from ingest_app.queue.columns import PACKED_WAITING, WAITING, slot_of
@@ -19,6 +19,7 @@ from ingest_app.queue.reasons import NOT_CONFIGURED, NOTHING_WAITS, reason
 from ingest_app.queue.refusing import Wait, refusal
 from ingest_app.queue.statements import IN_FLIGHT_COUNT, SOURCE
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 
 _CLOCKS_DRIFT = timedelta(seconds=0.1)
 

@@ -20,17 +20,10 @@ from sqlalchemy import (
     update,
 )
 
-from ingest_app.models import (
-    BatchStatus,
-    batches,
-    dispatches,
-    ingestions,
-    packed_batches,
-    records,
-    sources,
-)
+from ingest_app.models import batches, dispatches, ingestions, packed_batches, records, sources
 from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
 from ingest_app.sqlite import array_elements, newest_id
+from ingest_app.states import BatchStatus
 
 _THE_SOURCE = batches.c.source == bindparam("the_source")
 _THE_BATCH = batches.c.id == bindparam("the_batch")

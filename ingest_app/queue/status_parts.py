@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
     Text,
@@ -23,9 +24,10 @@ from sqlalchemy import (
     true,
 )
 
-from ingest_app.models import BatchStatus, batches, packed_batches
+from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import fetch_all, fetch_one, fetch_value
 from ingest_app.sqlite import array_elements
+from ingest_app.states import BatchStatus
 
 PART_SIZE = 1_000
 """How many batches are read at once."""
@@ -42,9 +44,10 @@ _PACKED_OF_IT = packed_batches.c.ingestion_id == _THE_INGESTION
 
 
 # What a line has of its own; `_Frame` has the rest.
+_IDS: ColumnElement[str] = literal_column("""'","ids":'""")
 _LINE = (
     cast(batches.c.position, Text)
-    .concat(literal_column("""'","ids":'"""))
+    .concat(_IDS)
     .concat(batches.c.ids)
     .concat(literal_column("""',"status":"'"""))
     .concat(batches.c.status)
@@ -90,21 +93,21 @@ _PLAIN = (
     .subquery()
 )
 # In one level and without ORDER BY, since json_each goes along the array: a third less time.
-_ONE = array_elements(packed_batches.c.ids)
+_EACH = array_elements(packed_batches.c.ids)
 _PACKED_PART = (
     select(
         func.group_concat(
-            cast(packed_batches.c.first_position + _ONE.c.key, Text)
-            .concat(literal_column("""'","ids":'"""))
-            .concat(_ONE.c.value),
+            cast(packed_batches.c.first_position + _EACH.c.key, Text)
+            .concat(_IDS)
+            .concat(_EACH.c.value),
             _BETWEEN,
         )
     )
-    .join_from(packed_batches, _ONE, true())
+    .join_from(packed_batches, _EACH, true())
     .where(
         packed_batches.c.first_batch_id == bindparam("the_pack", type_=Integer),
-        _ONE.c.key >= bindparam("the_first", type_=Integer),
-        _ONE.c.key < bindparam("the_end", type_=Integer),
+        _EACH.c.key >= bindparam("the_first", type_=Integer),
+        _EACH.c.key < bindparam("the_end", type_=Integer),
     )
 )
 _PLAIN_PART = select(
@@ -122,7 +125,7 @@ class Part(NamedTuple):
     last_position: int
 
 
-class Pack(NamedTuple):
+class PackPlace(NamedTuple):
     """Batches that are packed, without their IDs."""
 
     first_batch_id: int
@@ -140,7 +143,7 @@ class States:
     """
 
     letters: str
-    packs: Sequence[Pack] = ()
+    packs: Sequence[PackPlace] = ()
 
     @property
     def batch_count(self) -> int:
@@ -180,13 +183,15 @@ def read_states(connection: Connection, ingestion_id: str) -> States:
     """The states of its batches; none when there is no such ingestion."""
     the_ingestion = {"the_ingestion": ingestion_id}
     letters = fetch_one(connection, _STATES, the_ingestion).states or ""
-    return States(letters, [Pack(*row) for row in fetch_all(connection, _PACKS, the_ingestion)])
+    return States(
+        letters, [PackPlace(*row) for row in fetch_all(connection, _PACKS, the_ingestion)]
+    )
 
 
 def read_parts(
     connection: Connection,
     ingestion_id: str,
-    packs: Sequence[Pack],
+    packs: Sequence[PackPlace],
     *,
     after: int,
     limit: int | None = None,
@@ -212,7 +217,7 @@ _Read = Callable[[int, int], Part]
 
 
 def _readers(
-    connection: Connection, ingestion_id: str, packs: Sequence[Pack], after: int
+    connection: Connection, ingestion_id: str, packs: Sequence[PackPlace], after: int
 ) -> Iterator[_Read]:
     """What to read in turn: each pack, and what is not packed where there is room for it."""
     next_position = after + 1
@@ -235,11 +240,13 @@ def _read_plain(connection: Connection, ingestion_id: str, end: int, after: int,
 
 
 def _read_packed(
-    connection: Connection, ingestion_id: str, pack: Pack, after: int, most: int
+    connection: Connection, ingestion_id: str, pack: PackPlace, after: int, most: int
 ) -> Part:
     frame = _Frame(ingestion_id, f',"status":"{pack.status}"}}')
     first = max(after + 1 - pack.first_position, 0)
     end = min(first + most, pack.batch_count)
+    if first >= end:
+        return Part("", 0, after)
     which = {"the_pack": pack.first_batch_id, "the_first": first, "the_end": end}
     text = fetch_value(connection, _PACKED_PART, {**which, "between": frame.between})
     return Part(frame.around(text), end - first, pack.first_position + end - 1)

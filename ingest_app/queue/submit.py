@@ -15,11 +15,11 @@ from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import IdempotencyKeyReused
 from ingest_app.items import ItemId
-from ingest_app.models import Priority
 from ingest_app.prepared import change, fetch_first
 from ingest_app.queue.packing import Pack, add_packs, pack
 from ingest_app.queue.statements import ADD_BATCHES, ADD_INGESTION, IDEMPOTENT_INGESTION
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 
 work_arrived = Signal()
 """Sent after the commit, by the database it was stored in, with `source`: its name. Receivers must

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
+from ingest_app.states import RecordOutcome
 
 _DEEPEST = 100
 """Deeper nesting than any data has; more could not be written again, or by others not be read."""

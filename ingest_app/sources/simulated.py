@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from marshmallow import Schema, fields, validate
 
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
 from ingest_app.settings import SourceSettings
 from ingest_app.sources.base import SourceKind
+from ingest_app.states import RecordOutcome
 
 
 class SimulatedOptions(Schema):

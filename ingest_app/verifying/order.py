@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from ingest_app.models import BatchStatus, batches, dispatches, packed_batches
+from ingest_app.models import batches, dispatches, packed_batches
 from ingest_app.queue.columns import PACKED_WAITING
+from ingest_app.states import BatchStatus
 from ingest_app.verifying.findings import Finding
 
 

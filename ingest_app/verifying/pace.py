@@ -12,8 +12,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, literal, select, union_all
 
 from ingest_app.clock import Moment
-from ingest_app.models import BatchStatus, DispatchOutcome, batches, dispatches, packed_batches
+from ingest_app.models import batches, dispatches, packed_batches
 from ingest_app.prepared import Row
+from ingest_app.states import BatchStatus, DispatchOutcome
 from ingest_app.verifying.findings import Finding
 
 _ROUNDING_SECONDS = 0.000_002  # wall times are kept in microseconds

@@ -8,8 +8,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from ingest_app.models import BatchStatus, Priority, RecordOutcome
 from ingest_app.queue.listing import Place
+from ingest_app.states import BatchStatus, Priority, RecordOutcome
 from ingest_app.web.schemas import (
     ID_SCHEMA,
     INGESTION_ID_SCHEMA,

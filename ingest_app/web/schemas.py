@@ -10,8 +10,8 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from ingest_app.items import ItemId
-from ingest_app.models import BatchStatus, Priority
 from ingest_app.runtime import current_runtime
+from ingest_app.states import BatchStatus, Priority
 from ingest_app.web.problems import LISTED_ERROR_COUNT, more
 
 INTEGER_LEAST = -(2**63)

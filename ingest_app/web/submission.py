@@ -8,9 +8,9 @@ from typing import Any
 from flask import request, url_for
 
 from ingest_app.items import ItemId
-from ingest_app.models import Priority
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Priority
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.parsing import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from ingest_app.web.schemas import AcknowledgementSchema, SubmissionSchema

@@ -15,10 +15,10 @@ from litequeue import LiteQueue
 
 from ingest_app.clock import SystemClock
 from ingest_app.migrating import migrate
-from ingest_app.models import Priority
 from ingest_app.queue.packing import PACK_SIZE
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from tests.benchmarks import huey_jobs
 from tests.benchmarks.report import Peer
 from tests.benchmarks.rounds import Plan

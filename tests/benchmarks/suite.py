@@ -14,6 +14,7 @@ from tests.benchmarks.draining import drains
 from tests.benchmarks.http_large import status_request, submission
 from tests.benchmarks.http_small import status_requests, submissions
 from tests.benchmarks.idling import idle_costs
+from tests.benchmarks.one_request import one_request_each
 from tests.benchmarks.pace import paces
 from tests.benchmarks.report import Row, versions
 from tests.benchmarks.rounds import Plan
@@ -29,6 +30,7 @@ MEASURES: Mapping[str, Callable[[Plan], Sequence[Row]]] = {
     "B7": paces,
     "B8": idle_costs,
     "B9": latencies,
+    "CPU": one_request_each,
 }
 
 _GUNICORN_CONFIG = Path(__file__).parents[2] / "gunicorn.conf.py"

@@ -10,12 +10,12 @@ import pytest
 
 from ingest_app.clock import Moment
 from ingest_app.database import Database
-from ingest_app.models import Priority
 from ingest_app.queue import claim as claiming
 from ingest_app.queue import pacing
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.pacing import Slot
 from ingest_app.queue.refusing import Refusal, Wait, find_refusal
+from ingest_app.states import Priority
 from tests.support.clocks import DAY, HOUR, START, FakeClock, without_boot_clock
 from tests.support.queues import Queue, keeps_what_an_error_interrupts
 

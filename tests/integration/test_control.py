@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import BatchStatus, RecordOutcome, ingestions
+from ingest_app.models import ingestions
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.control import (
     cancel_ingestion,
@@ -19,6 +19,7 @@ from ingest_app.queue.control import (
 )
 from ingest_app.queue.refusing import Wait
 from ingest_app.queue.submit import work_arrived
+from ingest_app.states import BatchStatus, RecordOutcome
 from ingest_app.verifying import verify
 from tests.support.queues import Queue, fetched
 from tests.support.states import put, put_record

@@ -304,3 +304,14 @@ def test_error_takes_back_all_that_is_written_as_one(database: Database) -> None
     assert source_names(database) == set()
     name_source(database, "alone again")
     assert source_names(database) == {"alone again"}
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_reader_waits_as_long_as_before_after_a_writer_gave_up(
+    queue: Queue, database_path: Path
+) -> None:
+    with locked_by_another_process(database_path), pytest.raises(DatabaseBusy):
+        queue.submit()
+    with queue.database.read() as connection:
+        busy_timeout = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    assert busy_timeout == sqlite.BUSY_SECONDS * 1000

@@ -15,7 +15,6 @@ from ingest_app.clock import SystemClock
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import Priority
 from ingest_app.queue import retrying
 from ingest_app.queue.claim import Claim, claim_next_batch
 from ingest_app.queue.recover import renew_leases
@@ -24,6 +23,7 @@ from ingest_app.queue.submit import submit_ingestion, work_arrived
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings
 from ingest_app.sources import Source
+from ingest_app.states import Priority
 from ingest_app.worker import worker_name
 from tests.support.checks import slots_too_close
 from tests.support.fetching import (

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from ingest_app import sqlite
+from ingest_app import group_commit, sqlite
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseBusy, IdempotencyKeyReused
 from tests.support.fetching import TIMEOUT_SECONDS
@@ -88,6 +88,17 @@ def test_work_that_raises_undoes_only_itself(queue: Queue, pool: ThreadPoolExecu
     with pytest.raises(IdempotencyKeyReused):
         failed.result(TIMEOUT_SECONDS)
     assert names(queue) == ["a", "b"]
+
+
+def test_without_savepoints_such_a_work_is_seen_to_leave_something(
+    queue: Queue, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test above.
+    monkeypatch.setattr(group_commit, "run_plainly", lambda *_: None)
+    (failed,) = bring(queue.database, pool, [refused])
+    with pytest.raises(IdempotencyKeyReused):
+        failed.result(TIMEOUT_SECONDS)
+    assert names(queue) == ["refused"]
 
 
 def test_fault_of_the_database_fails_all_and_keeps_nothing(

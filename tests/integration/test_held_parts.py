@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from ingest_app.errors import SnapshotExpired
-from ingest_app.models import BatchStatus
-from ingest_app.queue import packing, reading, status_parts
+from ingest_app.queue import held_parts, packing, reading, status_parts
 from ingest_app.queue.reading import IngestionStatus, read_status
+from ingest_app.states import BatchStatus
+from tests.support.fetching import TIMEOUT_SECONDS
 from tests.support.queues import Queue
 from tests.support.service import until
 
@@ -100,6 +101,18 @@ def test_snapshot_of_a_slow_reader_is_taken_away(
     until(lambda: log_can_be_emptied(large), "the snapshot is let go")
     with pytest.raises(SnapshotExpired):
         next(status.parts)
+
+
+def test_without_the_timer_a_slow_reader_is_seen_to_hold_the_snapshot(
+    large: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The negative control of the test above.
+    monkeypatch.setattr(reading, "LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(held_parts.HeldParts, "_expire", lambda _self: None)
+    status = read(large)
+    status.parts._timer.join(TIMEOUT_SECONDS)  # type: ignore[attr-defined]
+    assert not log_can_be_emptied(large)
+    status.close()
 
 
 @pytest.mark.parametrize("state", [s for s in BatchStatus if s != "yet_to_start"])

@@ -13,7 +13,7 @@ from ingest_app.errors import (
     UpstreamRejected,
     UpstreamUnreachable,
 )
-from ingest_app.models import RecordOutcome
+from ingest_app.states import RecordOutcome
 from tests.support.http_sources import SECRET, at_once, http_source
 from tests.support.raw_answers import answers, know_all, outcomes, raw, reply
 from tests.support.raw_upstream import Answer, Exchange, serving

@@ -14,7 +14,7 @@ from ingest_app.errors import (
     UpstreamRejected,
 )
 from ingest_app.items import FetchedRecord
-from ingest_app.models import RecordOutcome
+from ingest_app.states import RecordOutcome
 from tests.support.http_sources import SECRET, at_once, http_source
 from tests.support.raw_answers import answers, know_all, outcomes, reply
 from tests.support.raw_upstream import Answer, Exchange, Upstream, serving

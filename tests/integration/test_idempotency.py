@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from ingest_app.database import Database
 from ingest_app.errors import IdempotencyKeyReused
 from ingest_app.items import ItemId
-from ingest_app.models import Priority
 from ingest_app.queue import submit
 from ingest_app.queue.submit import work_arrived
+from ingest_app.states import Priority
 from tests.support.queues import Queue, opened
 
 STORED = "SELECT (SELECT count(*) FROM ingestions), (SELECT count(*) FROM batches)"

@@ -8,10 +8,10 @@ import pytest
 
 from ingest_app.clock import Moment
 from ingest_app.database import Database
-from ingest_app.models import Priority
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.recover import recover_expired_leases, renew_leases
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from tests.support.clocks import DAY, HOUR, START, FakeClock, without_boot_clock
 from tests.support.queues import Queue
 

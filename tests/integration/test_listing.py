@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import BatchStatus, Priority
 from ingest_app.queue import listing
 from ingest_app.queue.listing import Place, Wanted, list_ingestions, read_ingestion
+from ingest_app.states import BatchStatus, Priority
 from tests.support.queues import Queue
 from tests.support.states import put
 

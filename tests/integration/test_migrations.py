@@ -20,6 +20,7 @@ from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, MigrationError
 from ingest_app.migrating import migrate, migrations_folder, schema_is_current
 from ingest_app.queue.control import cancel_ingestion
+from ingest_app.states import BatchStatus
 from ingest_app.verifying import verify
 from tests.support.queues import TABLES, Queue, opened
 from tests.support.racing import Crew, migrate_and_tell
@@ -126,7 +127,7 @@ def test_views_are_there_with_the_columns_people_rely_on(database: Database) -> 
             view: [column["name"] for column in inspector.get_columns(view)]
             for view in inspector.get_view_names()
         }
-    states = [f"{state}_count" for state in models.BatchStatus]
+    states = [f"{state}_count" for state in BatchStatus]
     assert set(states) < set(found["ingestion_status"])
     assert {column.name for column in models.ingestion_status.columns} <= set(
         found["ingestion_status"]

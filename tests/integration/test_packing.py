@@ -20,7 +20,6 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import Priority
 from ingest_app.queue import claim as claiming
 from ingest_app.queue import packing
 from ingest_app.queue.control import cancel_ingestion
@@ -31,6 +30,7 @@ from ingest_app.queue.refusing import Refusal, Wait, find_refusal
 from ingest_app.queue.source_states import read_sources
 from ingest_app.queue.statements import NEXT_BATCH
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from ingest_app.verifying import verify
 from tests.support.clocks import FakeClock
 from tests.support.queues import Queue, keeps_what_an_error_interrupts, opened

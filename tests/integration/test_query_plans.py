@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import event
 
 from ingest_app.database import Database
-from ingest_app.models import Priority, RecordOutcome
 from ingest_app.queue import packing
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
@@ -19,6 +18,7 @@ from ingest_app.queue.reading import read_status
 from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
 from ingest_app.queue.source_states import read_sources
+from ingest_app.states import Priority, RecordOutcome
 from tests.support.clocks import START
 from tests.support.queues import Queue
 

@@ -9,11 +9,11 @@ import pytest
 
 from ingest_app.clock import SystemClock
 from ingest_app.errors import StaleClaim
-from ingest_app.models import Priority
 from ingest_app.queue import claim as claiming
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from tests.support.checks import dispatched_twice, slots_too_close
 from tests.support.queues import Queue, opened
 from tests.support.racing import (

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import BatchStatus
 from ingest_app.queue.reading import IngestionStatus, read_status
+from ingest_app.states import BatchStatus
 from tests.support.queues import Queue
 
 

@@ -7,10 +7,10 @@ import tracemalloc
 import pytest
 
 from ingest_app.errors import UnknownIngestion
-from ingest_app.models import RecordOutcome
 from ingest_app.queue import records
 from ingest_app.queue.control import cancel_ingestion
 from ingest_app.queue.records import find_records
+from ingest_app.states import RecordOutcome
 from tests.support.queues import Queue
 from tests.support.states import put_record
 

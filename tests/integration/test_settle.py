@@ -10,10 +10,11 @@ from sqlalchemy import bindparam, update
 
 from ingest_app.errors import StaleClaim
 from ingest_app.items import FetchedRecord
-from ingest_app.models import RecordOutcome, batches
+from ingest_app.models import batches
 from ingest_app.queue import settle
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.settle import complete_batch
+from ingest_app.states import RecordOutcome
 from tests.support.queues import Queue
 
 VERBS = [

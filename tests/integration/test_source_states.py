@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from ingest_app.errors import NoSuchSource
-from ingest_app.models import Priority
 from ingest_app.queue.control import pause_source
 from ingest_app.queue.reasons import reason
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.queue.source_states import SourceState, read_source, read_sources
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from tests.support.queues import Queue
 
 

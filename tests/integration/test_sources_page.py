@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from ingest_app.errors import SettingsError
-from ingest_app.models import RecordOutcome
 from ingest_app.settings import Settings, load_settings
 from ingest_app.sources import ENTRY_POINTS, make_source, options_of
 from ingest_app.sources.http_options import HttpOptions
+from ingest_app.states import RecordOutcome
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
 

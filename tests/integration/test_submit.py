@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from ingest_app.clock import Moment
 from ingest_app.database import Database
 from ingest_app.items import ItemId
-from ingest_app.models import Priority
 from ingest_app.queue.submit import submit_ingestion, work_arrived
+from ingest_app.states import Priority
 from tests.support.clocks import FakeClock
 from tests.support.queues import Queue, keeps_what_an_error_interrupts
 

@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 from ingest_app.clock import Moment
 from ingest_app.database import Database
 from ingest_app.items import ItemId
-from ingest_app.models import Priority
 from ingest_app.queue import claim as claiming
 from ingest_app.queue import settle as settling
 from ingest_app.queue.claim import Claim, hold_slot
 from ingest_app.queue.refusing import Refusal, Wait
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from tests.support.checks import too_close
 from tests.support.clocks import FakeClock
 from tests.support.queues import Queue

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from ingest_app.items import FetchedRecord
-from ingest_app.models import Priority, RecordOutcome
 from ingest_app.queue import retrying
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.refusing import Wait
 from ingest_app.queue.retrying import BREAKER_FAILURE_COUNT, Retry, decide
 from ingest_app.queue.settle import complete_batch
+from ingest_app.states import Priority, RecordOutcome
 from ingest_app.verifying import verify
 from tests.support.clocks import DAY
 from tests.support.queues import Queue, fetched

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ingest_app.models import Priority
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.reading import read_status
+from ingest_app.states import Priority
 from tests.support.queues import Queue
 
 

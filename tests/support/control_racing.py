@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ingest_app.clock import SystemClock
 from ingest_app.database import Database
-from ingest_app.models import Priority
 from ingest_app.queue.claim import Claim, claim_next_batch
 from ingest_app.queue.control import (
     cancel_ingestion,
@@ -20,6 +19,7 @@ from ingest_app.queue.control import (
 from ingest_app.queue.settle import complete_batch
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority
 from tests.support.queues import fetched, opened
 
 CLAIMS_BEFORE = 3

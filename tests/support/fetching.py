@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
+from ingest_app.states import RecordOutcome
 
 TIMEOUT_SECONDS = 20.0
 """After so long a wait for another thread, something is broken."""

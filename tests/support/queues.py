@@ -14,7 +14,7 @@ from ingest_app import sqlite
 from ingest_app.clock import Clock, Moment
 from ingest_app.database import Database
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import Priority, RecordOutcome, batches, dispatches, sources
+from ingest_app.models import batches, dispatches, sources
 from ingest_app.queue.claim import Claim, claim_next_batch
 from ingest_app.queue.columns import slot_of
 from ingest_app.queue.pacing import Slot
@@ -29,6 +29,7 @@ from ingest_app.queue.settle import (
 )
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.settings import SourceSettings
+from ingest_app.states import Priority, RecordOutcome
 from tests.support.clocks import FakeClock
 
 AnyRow = Row[Any]

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
+from ingest_app.states import RecordOutcome
 from tests.support.raw_upstream import Answer, Exchange
 
 

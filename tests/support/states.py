@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import insert, select
 
-from ingest_app.models import BatchStatus, RecordOutcome, batches, records
+from ingest_app.models import batches, records
+from ingest_app.states import BatchStatus, RecordOutcome
 from tests.support.queues import Queue
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
 from ingest_app.sources.answers import (
     SameIdTwice,
     UnexpectedAnswer,
@@ -16,6 +15,7 @@ from ingest_app.sources.answers import (
     record_of_one,
     records_of_all,
 )
+from ingest_app.states import RecordOutcome
 
 FETCHED, MISSING, ERROR = RecordOutcome.FETCHED, RecordOutcome.MISSING, RecordOutcome.ERROR
 

@@ -26,11 +26,11 @@ from ingest_app.errors import (
 )
 from ingest_app.in_flight import InFlight
 from ingest_app.items import FetchedRecord, ItemId
-from ingest_app.models import RecordOutcome
 from ingest_app.queue.claim import Claim
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings, SourceSettings
 from ingest_app.sources import Source
+from ingest_app.states import RecordOutcome
 from tests.support.clocks import FakeClock
 from tests.support.fetching import (
     TIMEOUT_SECONDS,

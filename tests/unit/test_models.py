@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.dialects.sqlite import dialect
 
 from ingest_app.column_types import UTCDateTime
-from ingest_app.models import Priority
+from ingest_app.states import Priority
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ingest_app.models import RecordOutcome
 from ingest_app.settings import SourceSettings
 from ingest_app.sources import make_source
 from ingest_app.sources.simulated import SimulatedSource
+from ingest_app.states import RecordOutcome
 
 
 def test_simulated_source_knows_every_id_in_order() -> None:

@@ -10,8 +10,12 @@ Job = Callable[[], None]
 """What a thread is to do; it must not raise."""
 
 
-class Hands:
-    """As many threads as there ever were jobs at once; one thread gives the jobs."""
+class ThreadPool:
+    """As many threads as there ever were jobs at once; one thread submits them.
+
+    Not `concurrent.futures`: at its end Python waits for that one's threads, so a call that hangs
+    would keep a worker from stopping.
+    """
 
     def __init__(self, name: str) -> None:
         """`name` is what the threads are called; there is none yet."""
@@ -20,7 +24,7 @@ class Hands:
         self._idle = threading.Semaphore(0)
         self._count = 0
 
-    def give(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         """Let the job begin at once, in a thread of its own (RuntimeError when there is none)."""
         if self._idle.acquire(blocking=False):
             self._jobs.put(job)
@@ -28,8 +32,8 @@ class Hands:
         threading.Thread(target=self._work, args=(job,), name=self._name, daemon=True).start()
         self._count += 1
 
-    def dismiss(self) -> None:
-        """Let each thread end, after its job if it has one; nothing may be given any more."""
+    def shutdown(self) -> None:
+        """Let each thread end, after its job if it has one; nothing may be submitted any more."""
         for _ in range(self._count):
             self._jobs.put(None)
 

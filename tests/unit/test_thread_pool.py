@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ingest_app.hands import Hands
+from ingest_app.thread_pool import ThreadPool
 from tests.support.fetching import TIMEOUT_SECONDS
 
 
@@ -30,46 +30,46 @@ class Job:
         self._may_end.set()
 
 
-def ended(hands: Hands, job: Job) -> Job:
+def ended(pool: ThreadPool, job: Job) -> Job:
     """The same job, when its thread has nothing to do any more."""
     job.let_end()
-    assert hands._idle.acquire(timeout=TIMEOUT_SECONDS)
-    hands._idle.release()
+    assert pool._idle.acquire(timeout=TIMEOUT_SECONDS)
+    pool._idle.release()
     return job
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands("hand")
+def pool() -> ThreadPool:
+    return ThreadPool("hand")
 
 
-def test_jobs_run_beside_each_other(hands: Hands) -> None:
+def test_jobs_run_beside_each_other(pool: ThreadPool) -> None:
     jobs = [Job(), Job()]
     for job in jobs:
-        hands.give(job)
+        pool.submit(job)
     for job in jobs:
         job.wait_until_it_runs()
     for job in jobs:
         job.let_end()
-    hands.dismiss()
+    pool.shutdown()
 
 
-def test_thread_that_is_idle_takes_the_next_job(hands: Hands) -> None:
+def test_thread_that_is_idle_takes_the_next_job(pool: ThreadPool) -> None:
     first, second = Job(), Job()
-    hands.give(first)
-    ended(hands, first)
-    hands.give(second)
+    pool.submit(first)
+    ended(pool, first)
+    pool.submit(second)
     second.wait_until_it_runs()
     assert second.thread is first.thread
     second.let_end()
-    hands.dismiss()
+    pool.shutdown()
 
 
-def test_dismissed_thread_ends_after_its_job(hands: Hands) -> None:
+def test_dismissed_thread_ends_after_its_job(pool: ThreadPool) -> None:
     job = Job()
-    hands.give(job)
+    pool.submit(job)
     job.wait_until_it_runs()
-    hands.dismiss()
+    pool.shutdown()
     job.let_end()
     assert job.thread is not None
     job.thread.join(TIMEOUT_SECONDS)
