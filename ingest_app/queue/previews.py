@@ -29,8 +29,8 @@ _ONE = literal_column("1", Integer)
 _AFTER = tuple_(
     bindparam("the_rank", type_=Integer), bindparam("the_time", type_=batches.c.created_at.type)
 )
-# All batches of an ingestion have one time and one rank, so each look-up leads to the next one. (Two
-# of the same microsecond count as one.)
+# All batches of an ingestion have one time and one rank, so each look-up leads to the next
+# ingestion. (Two of the same microsecond count as one.)
 _NEXT_INGESTION = (
     select(batches.c.ingestion_id, batches.c.priority_rank, batches.c.created_at)
     .where(
