@@ -24,7 +24,7 @@ _PROMPT_SHARE = 0.02
 _PROMPT_LEAST_SECONDS = 0.05
 
 _ENDS_BATCH = (DispatchOutcome.COMPLETED, DispatchOutcome.FAILED)
-_WAS_CALLED = (*_ENDS_BATCH, DispatchOutcome.RETRIED, DispatchOutcome.DEFERRED)
+_WAS_WORKED_ON = (*_ENDS_BATCH, DispatchOutcome.RETRIED)  # to be turned away takes no time
 
 _LATEST = (
     select(
@@ -92,7 +92,7 @@ def _mean_call_seconds(rows: Sequence[Row]) -> float | None:
     seconds = [
         (row.finished_at - row.dispatched_at).total_seconds()
         for row in rows
-        if row.outcome in _WAS_CALLED and row.dispatched_at is not None
+        if row.outcome in _WAS_WORKED_ON and row.dispatched_at is not None
     ]
     return max(0.0, fmean(seconds)) if seconds else None
 
