@@ -57,7 +57,8 @@ export function updateList(container, items, { key, create, update }) {
 }
 
 function placeInOrder(container, views) {
-  let place = container.firstElementChild;
+  const ours = new Set(views.map(({ root }) => root));
+  let place = [...container.children].find((child) => ours.has(child)) ?? null;
   for (const { root } of views) {
     // Only what is out of place moves: moving an element takes its focus away.
     if (root === place) place = place.nextElementSibling;
