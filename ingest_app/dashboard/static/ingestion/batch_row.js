@@ -1,6 +1,6 @@
 // A batch: its row, and below it on demand its IDs and every attempt.
 
-import { element, fromTemplate, setAttribute, setText, updateList } from "../shared/dom.js";
+import { fromTemplate, setAttribute, setText, updateList } from "../shared/dom.js";
 import { showInstant } from "../shared/instants.js";
 import { someIds } from "../shared/item_ids.js";
 import { serverClock } from "../shared/server_clock.js";
@@ -44,29 +44,27 @@ function toggle(row) {
 
 function showDetails({ batch, parts }) {
   setText(parts.all_ids, `IDs: ${someIds(batch.ids, IDS_IN_DETAILS)}`);
-  const attempts = batch.dispatches.length ? batch.dispatches : [null];
-  updateList(parts.attempts, attempts, {
-    key: (dispatch) => dispatch?.dispatched_at ?? "none",
-    create: (dispatch) => (dispatch ? fromTemplate("attempt-template") : noAttempt()),
-    update: (view, dispatch) => dispatch && showAttempt(view, dispatch),
+  // The ledger only grows, so the place in it says which is which.
+  updateList(parts.attempts, [...batch.dispatches.entries()], {
+    key: ([place]) => place,
+    create: () => fromTemplate("attempt-template"),
+    update: (view, [, dispatch]) => showAttempt(view, dispatch),
   });
-}
-
-function noAttempt() {
-  return { root: element("li", "It has not been tried yet.") };
+  parts.untried.hidden = batch.dispatches.length > 0;
 }
 
 function showAttempt({ parts }, dispatch) {
   setText(parts.outcome, dispatch.outcome ?? "in flight");
   setAttribute(parts.outcome, "data-state", dispatch.outcome ?? "in_flight");
   setText(parts.attempt, dispatch.attempt);
-  showInstant(parts.started, dispatch.dispatched_at, { seconds: true });
+  showInstant(parts.started, dispatch.dispatched_at, { seconds: true, absent: "not called" });
   setText(parts.lasted, lasted(dispatch));
   setText(parts.worker, `by ${dispatch.worker}`);
   setText(parts.error, dispatch.error);
 }
 
 function lasted({ dispatched_at: from, finished_at: to }) {
+  if (!from) return "";
   const seconds = ((to ? Date.parse(to) : serverClock.now()) - Date.parse(from)) / 1000;
   return to ? `, took ${duration(seconds)}` : `, for ${duration(seconds)}`;
 }

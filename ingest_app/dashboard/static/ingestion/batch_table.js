@@ -7,7 +7,7 @@ import { batchState } from "../shared/words.js";
 import { createBatch, showBatch } from "./batch_row.js";
 import { Pager } from "./pager.js";
 
-const PAGE = 50;
+const PAGE = 25;
 
 export class BatchTable {
   #path;

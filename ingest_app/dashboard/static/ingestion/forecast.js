@@ -1,7 +1,7 @@
 // When it goes on and when it will be done, and what speaks against it.
 
 import { byId, element, setText, updateList } from "../shared/dom.js";
-import { showComing, showInstant } from "../shared/instants.js";
+import { showComing, showInstant, withLocalTimes } from "../shared/instants.js";
 import { counted, duration } from "../shared/words.js";
 
 /** Show what `/forecast` answered. */
@@ -12,10 +12,10 @@ export function showForecast(forecast) {
   setText(byId("ahead"), ahead(forecast, before));
   setText(byId("still"), counted(forecast.waiting_count, "batch", "batches"));
   setText(byId("pace"), pace(forecast.pace_seconds));
-  setText(byId("why"), hasEnded(forecast) ? "" : forecast.waits_for);
+  setText(byId("why"), hasEnded(forecast) ? "" : withLocalTimes(forecast.waits_for ?? ""));
   updateList(byId("caveats"), forecast.caveats, {
     key: (caveat) => caveat,
-    create: (caveat) => ({ root: element("li", caveat) }),
+    create: (caveat) => ({ root: element("li", withLocalTimes(caveat)) }),
     update: () => {},
   });
 }

@@ -16,6 +16,7 @@ const batches = new BatchTable(path, () => refreshNow());
 const records = new RecordTable(path, () => refreshNow());
 let status = null;
 
+byId("failed-show").addEventListener("click", () => batches.filter("failed"));
 bindActions(path, () => refreshNow());
 const refreshNow = poll(refresh);
 

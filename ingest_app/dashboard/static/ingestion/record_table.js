@@ -8,7 +8,7 @@ import { withQuery } from "../shared/paging.js";
 import { number } from "../shared/words.js";
 import { Pager } from "./pager.js";
 
-const PAGE = 50;
+const PAGE = 25;
 const DATA_LONGEST = 2_000;
 
 export class RecordTable {

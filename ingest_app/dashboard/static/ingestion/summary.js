@@ -3,13 +3,14 @@
 import { byId, element, setAttribute, setText, updateList } from "../shared/dom.js";
 import { showInstant } from "../shared/instants.js";
 import { showStateBar } from "../shared/state_bar.js";
-import { batchState, ingestionState, number } from "../shared/words.js";
+import { batchState, counted, ingestionState, number } from "../shared/words.js";
 
 /** Show an ingestion; `pick(status)` is called when a count is clicked. */
 export function showSummary(entry, pick) {
   setText(byId("state"), ingestionState(entry.status));
   setAttribute(byId("state"), "data-state", entry.status);
   showProgress(entry, pick);
+  showFailed(entry.counts.failed);
   setText(byId("priority"), entry.priority);
   setAttribute(byId("priority"), "data-priority", entry.priority);
   setText(byId("source"), entry.source);
@@ -17,6 +18,11 @@ export function showSummary(entry, pick) {
   setText(byId("batch-count"), number(entry.batch_count));
   showInstant(byId("created"), entry.created_at, { seconds: true });
   showInstant(byId("started"), entry.first_triggered_at, { seconds: true, absent: "not yet" });
+}
+
+function showFailed(count) {
+  byId("failed").hidden = count === 0;
+  setText(byId("failed-count"), `${counted(count, "batch", "batches")} failed.`);
 }
 
 function showProgress({ counts, batch_count: batchCount }, pick) {

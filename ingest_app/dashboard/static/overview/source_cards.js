@@ -2,7 +2,7 @@
 
 import { send } from "../api.js";
 import { byId, fromTemplate, setAttribute, setText, updateList } from "../shared/dom.js";
-import { localTime } from "../shared/instants.js";
+import { localTime, withLocalTimes } from "../shared/instants.js";
 import { announce, attempt } from "../shared/notices.js";
 import { serverClock } from "../shared/server_clock.js";
 import { everyTick } from "../shared/ticking.js";
@@ -59,7 +59,7 @@ function showCard(card) {
   setText(parts.in_flight, number(source.in_flight_count));
   setText(parts.waiting, counted(waitingCount(source), "batch", "batches"));
   setText(parts.why, why(source));
-  setText(parts.error, source.last_error ? `Last error: ${source.last_error}` : "");
+  setText(parts.error, error(source));
   showToggle(parts.toggle, source);
   countDown(card);
 }
@@ -76,7 +76,8 @@ function countDown({ source, parts }) {
   const isOpen = seconds <= 0;
   setText(parts.slot, slotWords(source, seconds));
   // A wait longer than the interval is a deferral or the like: the bar is empty until its end.
-  parts.countdown.value = isOpen ? 1 : Math.max(0, 1 - seconds / (source.interval_seconds || seconds));
+  const left = Math.min(1, seconds / (source.interval_seconds || seconds));
+  parts.countdown.value = isOpen || source.paused_at ? 0 : 1 - left;
 }
 
 function slotWords(source, seconds) {
@@ -96,7 +97,12 @@ function stateOf(source) {
 function why(source) {
   if (source.paused_at) return `Paused since ${localTime(source.paused_at, true)}.`;
   // The countdown says this already, and better: the sentence is as old as the last poll.
-  return /^The next slot opens in/.test(source.waits_for ?? "") ? "" : source.waits_for;
+  const said = source.waits_for ?? "";
+  return /^The next slot opens in/.test(said) ? "" : withLocalTimes(said);
+}
+
+function error({ last_error: text, waits_for: said }) {
+  return text && !said?.includes(text) ? `Last error: ${text}` : "";
 }
 
 function isComing(instant) {

@@ -4,6 +4,8 @@ import { setAttribute, setText } from "./dom.js";
 import { serverClock } from "./server_clock.js";
 import { duration, timeOfDay } from "./words.js";
 
+const UTC_TIME = /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC/g;
+
 /** Show an instant in a <time>, local; `absent` for null. */
 export function showInstant(element, instant, { seconds = false, absent = "–" } = {}) {
   setAttribute(element, "datetime", instant);
@@ -28,6 +30,11 @@ export function distance(instant) {
 /** An instant as local time of day. */
 export function localTime(instant, seconds) {
   return timeOfDay(new Date(instant), { seconds, now: new Date(serverClock.now()) });
+}
+
+/** A sentence of the service with the UTC times in it as local ones. */
+export function withLocalTimes(sentence) {
+  return sentence.replace(UTC_TIME, (_found, day, time) => localTime(`${day}T${time}Z`, true));
 }
 
 function utc(instant) {

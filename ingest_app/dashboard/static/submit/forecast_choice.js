@@ -2,7 +2,7 @@
 
 import { send } from "../api.js";
 import { byId, element, partsOf, setText } from "../shared/dom.js";
-import { distance, localTime } from "../shared/instants.js";
+import { distance, localTime, withLocalTimes } from "../shared/instants.js";
 import { counted, duration } from "../shared/words.js";
 
 /** Ask for the forecast of so many IDs and show it. */
@@ -55,9 +55,9 @@ function delays({ ingestion_count: count, seconds }) {
 
 function note(preview) {
   const batches = counted(preview.batch_count, "batch", "batches");
-  return preview.waits_for ? `${batches}. ${preview.waits_for}` : `${batches}.`;
+  return preview.waits_for ? `${batches}. ${withLocalTimes(preview.waits_for)}` : `${batches}.`;
 }
 
 function showCaveats(caveats) {
-  byId("caveats").replaceChildren(...caveats.map((caveat) => element("li", caveat)));
+  byId("caveats").replaceChildren(...caveats.map((caveat) => element("li", withLocalTimes(caveat))));
 }
