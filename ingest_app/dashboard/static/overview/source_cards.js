@@ -57,7 +57,7 @@ function showCard(card) {
   setAttribute(parts.state, "data-state", state);
   setText(parts.pace, pace(source.batch_size, source.interval_seconds));
   setText(parts.in_flight, number(source.in_flight_count));
-  setText(parts.waiting, counted(waitingCount(source), "batch", "batches"));
+  setText(parts.waiting, waiting(source));
   setText(parts.why, why(source));
   setText(parts.error, error(source));
   showToggle(parts.toggle, source);
@@ -107,6 +107,11 @@ function error({ last_error: text, waits_for: said }) {
 
 function isComing(instant) {
   return instant !== null && serverClock.secondsTo(instant) > 0;
+}
+
+function waiting(source) {
+  const about = source.waiting_is_estimated ? "about " : "";
+  return about + counted(waitingCount(source), "batch", "batches");
 }
 
 function waitingCount(source) {

@@ -17,6 +17,7 @@ export function showWaiting(sources) {
   });
   byId("waiting-sum").hidden = sources.length < 2;
   showCounts(partsOf(byId("waiting-sum")), summed(sources));
+  byId("waiting-estimated").hidden = !sources.some((source) => source.waiting_is_estimated);
 }
 
 function showCounts(parts, counts) {

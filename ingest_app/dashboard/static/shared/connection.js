@@ -22,7 +22,6 @@ class Connection {
 
   /** It has not, or could not do its work; it is asked again in so many seconds. */
   failed(error, seconds) {
-    console.debug(error);
     clearTimeout(this.#timer);
     this.#isGone = true;
     document.body.dataset.connection = "gone";

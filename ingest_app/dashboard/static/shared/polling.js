@@ -1,5 +1,6 @@
 // Reading again and again: only while someone looks, and seldom while nobody answers.
 
+import { NoAnswer, Problem } from "../api.js";
 import { connection } from "./connection.js";
 
 const SECONDS = 2;
@@ -55,11 +56,13 @@ class Poller {
   }
 
   #note(failure) {
-    this.#failures = failure ? this.#failures + 1 : 0;
+    const isTheirs = failure instanceof Problem || failure instanceof NoAnswer;
+    this.#failures = isTheirs ? this.#failures + 1 : 0;
     const seconds = Math.min(SECONDS * 2 ** this.#failures, MOST_SECONDS);
-    if (failure) connection.failed(failure, seconds);
+    if (isTheirs) connection.failed(failure, seconds);
     else connection.answered();
-    this.#timer = setTimeout(() => this.runNow(), (failure ? seconds : SECONDS) * 1000);
+    if (failure && !isTheirs) reportError(failure); // a fault of this page, for its console
+    this.#timer = setTimeout(() => this.runNow(), seconds * 1000);
   }
 
   #stop() {
