@@ -98,10 +98,8 @@ _LAST_ID = (
     .limit(literal_column("1", Integer))
 )
 _PROBES = array_elements(bindparam("the_ids", type_=Text))
-_HITS = (
-    select(_PROBES.c.value)
-    .where(select(batches.c.id).where(batches.c.id == _PROBES.c.value, *_IN_LINE).exists())
-    .order_by(_PROBES.c.key)
+_HITS = select(_PROBES.c.value).where(
+    select(batches.c.id).where(batches.c.id == _PROBES.c.value, *_IN_LINE).exists()
 )
 
 
@@ -162,7 +160,7 @@ def _estimate(
         for number in range(PROBE_COUNT)
     ]
     found = fetch_all(connection, _HITS, {**the_line, "the_ids": json.dumps(ids)})
-    hits = [int(hit.value) for hit in found]
+    hits = sorted(int(hit.value) for hit in found)
     return [round(bisect_left(hits, place.batch_id) * width) for place in places]
 
 
