@@ -23,8 +23,8 @@ from ingest_app.prepared import fetch_all, fetch_value
 from ingest_app.queue.columns import PACKED_WAITING, WAITING
 from ingest_app.sqlite import array_elements
 
-COUNTED_MOST = 50_000
-"""How many rows one question counts; it takes about ten milliseconds."""
+COUNTED_MOST = 20_000
+"""How many rows of a line are counted; it takes a few milliseconds."""
 
 PROBE_COUNT = 2_000
 """How many ids an estimate looks up. Its standard error is at most 1.1% of the ids in question."""
