@@ -36,8 +36,9 @@ _LATEST = (
         dispatches.c.slot_opened_at,
         dispatches.c.interval_seconds,
     )
-    .where(dispatches.c.source == bindparam("the_source"))
-    .order_by(dispatches.c.id.desc())
+    # Not by `=`: with statistics SQLite would look for a rare source through the whole ledger.
+    .where(dispatches.c.source.between(bindparam("the_source"), bindparam("the_source")))
+    .order_by(dispatches.c.source.desc(), dispatches.c.id.desc())
     .limit(literal_column(str(LATEST_COUNT), Integer))
 )
 

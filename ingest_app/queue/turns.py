@@ -17,15 +17,19 @@ from ingest_app.queue.waiting_counts import Count, Line, QueuePlace, count_ahead
 from ingest_app.states import BatchStatus
 
 _ONE = literal_column("1", Integer)
-_READY = (
-    batches.c.ingestion_id == bindparam("the_ingestion"),
-    WAITING,
-    batches.c.not_before.is_(None),
+_COLUMNS = (
+    batches.c.ingestion_id,
+    batches.c.priority_rank,
+    batches.c.created_at,
+    batches.c.id,
 )
-_FIRST_READY = select(batches.c.priority_rank, batches.c.created_at, batches.c.id).where(*_READY)
-# Along the index for claims, past all of its batches that have ended.
+_READY = (WAITING, batches.c.not_before.is_(None))
+# Along the index for claims, past all of the ingestion's batches that have ended: for that the
+# ingestion must not be named.
 _FIRST_AT_ITS_PLACE = (
-    _FIRST_READY.where(
+    select(*_COLUMNS)
+    .where(
+        *_READY,
         batches.c.source == bindparam("the_source"),
         batches.c.priority_rank == bindparam("the_rank"),
         batches.c.created_at == bindparam("the_time", type_=batches.c.created_at.type),
@@ -43,8 +47,13 @@ _FIRST_PACKED = (
     .order_by(packed_batches.c.first_position)
     .limit(_ONE)
 )
-# For what a person has moved to another place.
-_FIRST_ANYWHERE = _FIRST_READY.order_by(batches.c.position).limit(_ONE)
+# For what a person has moved to another place, and where two came in the same microsecond.
+_FIRST_ANYWHERE = (
+    select(*_COLUMNS)
+    .where(*_READY, batches.c.ingestion_id == bindparam("the_ingestion"))
+    .order_by(batches.c.position)
+    .limit(_ONE)
+)
 
 
 class Turns(NamedTuple):
@@ -99,18 +108,17 @@ def _waiting(connection: Connection, outlook: Outlook, entry: IngestionEntry) ->
 
 
 def _first_ready(connection: Connection, entry: IngestionEntry) -> tuple[int, QueuePlace] | None:
-    the_ingestion = {"the_ingestion": entry.ingestion_id}
     its_place = {
-        **the_ingestion,
         "the_source": entry.source,
         "the_rank": entry.priority.rank,
         "the_time": entry.created_at,
     }
-    row = (
-        fetch_first(connection, _FIRST_AT_ITS_PLACE, its_place)
-        or fetch_first(connection, _FIRST_PACKED, the_ingestion)
-        or fetch_first(connection, _FIRST_ANYWHERE, the_ingestion)
-    )
+    row = fetch_first(connection, _FIRST_AT_ITS_PLACE, its_place)
+    if row is None or row.ingestion_id != entry.ingestion_id:
+        the_ingestion = {"the_ingestion": entry.ingestion_id}
+        row = fetch_first(connection, _FIRST_PACKED, the_ingestion) or fetch_first(
+            connection, _FIRST_ANYWHERE, the_ingestion
+        )
     return row and (row.priority_rank, QueuePlace(row.created_at, row.id))
 
 
