@@ -10,6 +10,7 @@ export class IdInput {
   #worker = new Worker(new URL("./id_worker.js", import.meta.url), { type: "module" });
   #run = 0;
   #timer = 0;
+  #waiting = [];
   #maxIds;
   #changed;
   found = null;
@@ -40,12 +41,20 @@ export class IdInput {
     this.#read();
   }
 
+  /** Resolves when what stands in the form now has been read: a click may be quicker than that. */
+  async settled() {
+    if (this.found) return;
+    if (this.#timer) this.#read();
+    await new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
   #reactTo(id) {
     byId(id).addEventListener("change", () => this.#read());
   }
 
   #typed() {
     byId("file").value = "";
+    this.found = null;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#read(), PAUSE_MS);
   }
@@ -57,6 +66,7 @@ export class IdInput {
 
   #read({ heading = null } = {}) {
     clearTimeout(this.#timer);
+    this.#timer = 0;
     const file = byId("file").files[0];
     this.#run += 1;
     this.found = null;
@@ -78,6 +88,7 @@ export class IdInput {
     byId("reading").hidden = true;
     showTally(found);
     this.#changed();
+    this.#waiting.splice(0).forEach((resolve) => resolve());
   }
 
   #broke(event) {

@@ -9,7 +9,7 @@ import { IdInput } from "./id_input.js";
 import { Sending } from "./sending.js";
 
 const input = new IdInput(Number(byId("form").dataset.maxIds), () => changed());
-const sending = new Sending();
+const sending = new Sending(() => showButton());
 const refreshNow = poll(refresh);
 
 byId("source").addEventListener("change", () => refreshNow());
@@ -23,11 +23,17 @@ input.start();
 
 function changed() {
   byId("failure").hidden = true;
-  const count = input.refusal === null ? input.found.count : 0;
-  if (byId("submit").getAttribute("aria-disabled") !== "true") {
-    setText(byId("submit"), count ? `Submit ${counted(count, "ID")}` : "Submit");
-  }
-  refreshNow?.();
+  showButton();
+  refreshNow();
+}
+
+function showButton() {
+  const { isUnderWay } = sending;
+  const ids = input.refusal === null ? ` ${counted(input.found.count, "ID")}` : "";
+  byId("sending").hidden = !isUnderWay;
+  // Not `disabled`: the focus stays where it is.
+  byId("submit").setAttribute("aria-disabled", isUnderWay);
+  setText(byId("submit"), isUnderWay ? `Sending${ids} …` : `Submit${ids}`);
 }
 
 async function refresh(signal) {
@@ -36,11 +42,11 @@ async function refresh(signal) {
   await showPreview({ idCount: input.found.count, source: byId("source").value, signal });
 }
 
-function submit() {
+async function submit() {
+  await input.settled();
   if (input.refusal !== null) return refuse(input.refusal);
   const priority = document.querySelector('input[name="priority"]:checked').value;
-  const { ids, count } = input.found;
-  sending.submit({ ids, count, priority, source: byId("source").value });
+  sending.submit({ ids: input.found.ids, priority, source: byId("source").value });
 }
 
 function refuse(reason) {

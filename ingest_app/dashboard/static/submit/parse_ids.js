@@ -3,10 +3,11 @@
 import { readJson, writeJson } from "../shared/json.js";
 import { csvColumn, looksLikeHeading } from "./csv_column.js";
 
-const INTEGER = /^(0|-?[1-9][0-9]{0,18})$/;
+const INTEGER = /^(0|-?[1-9][0-9]*)$/;
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
 const SAFE_DIGITS = 15;
+const MOST_DIGITS = 19;
 const STRING_LONGEST = 255;
 const SHOWN_PROBLEMS = 10;
 
@@ -21,7 +22,7 @@ export function parseIds(text, options) {
   const format = options.format || formatOf(text, options.fileName ?? "");
   const found = readers[format](text, options);
   if (found.failure) return { ...emptyResult(format), ...found };
-  const tokens = found.values.map((value) => tokenOf(value, options.asText));
+  const tokens = found.values.map(format === "json" ? tokenOf : tokenOfText).map(asAsked(options));
   const unique = new Set(tokens);
   return {
     format,
@@ -66,17 +67,24 @@ function trimmed(line) {
   return /^"[^"]*"$/.test(bare) || /^'[^']*'$/.test(bare) ? bare.slice(1, -1) : bare;
 }
 
+// JSON says itself which ID is a number and which is text.
+function tokenOf(value) {
+  return writeJson(value);
+}
+
 // Text that is an integer without sign or zeros to spare is one: "007" must keep its zeros.
-function tokenOf(value, asText) {
-  if (typeof value === "string") return isIntegerText(value) && !asText ? value : writeJson(value);
-  const isNumber = typeof value === "number" || typeof value === "bigint";
-  const token = writeJson(value);
-  return isNumber && asText ? JSON.stringify(token) : token;
+function tokenOfText(text) {
+  return isIntegerText(text) ? text : JSON.stringify(text);
+}
+
+function asAsked({ asText }) {
+  return asText ? (token) => (INTEGER.test(token) ? JSON.stringify(token) : token) : (token) => token;
 }
 
 function isIntegerText(text) {
   if (!INTEGER.test(text)) return false;
   if (text.length <= SAFE_DIGITS) return true;
+  if (text.length > MOST_DIGITS + 1) return false;
   const value = BigInt(text);
   return value >= LEAST && value <= MOST;
 }

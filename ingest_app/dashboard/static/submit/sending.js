@@ -1,27 +1,32 @@
 // Sending a submission so that a repeated click or a lost answer cannot store it twice.
 
 import { NoAnswer, addressOf, send } from "../api.js";
-import { byId, element, setText } from "../shared/dom.js";
+import { byId, element } from "../shared/dom.js";
 import { clearFailure, showFailure } from "../shared/notices.js";
-import { counted } from "../shared/words.js";
 
 const KEY = "Idempotency-Key";
 
 export class Sending {
   // One for each filling of the form, whatever is changed in it between two attempts.
   #key = newKey();
-  #isUnderWay = false;
+  #changed;
+  isUnderWay = false;
+
+  /** changed: called when a submission begins, fails or is renewed. */
+  constructor(changed) {
+    this.#changed = changed;
+  }
 
   /** Send IDs (a Blob of JSON) and go to the page of their ingestion, or show why not. */
-  async submit({ ids, count, priority, source }) {
-    if (this.#isUnderWay) return;
-    this.#setUnderWay(true, `Sending ${counted(count, "ID")} …`);
+  async submit({ ids, priority, source }) {
+    if (this.isUnderWay) return;
     clearFailure(byId("failure"));
+    this.#setUnderWay(true);
     try {
       const { ingestion_id: id } = await this.#send(ids, { priority, source });
       location.assign(addressOf(`/ui/ingestions/${id}`));
     } catch (error) {
-      this.#setUnderWay(false, "Submit");
+      this.#setUnderWay(false);
       this.#explain(error);
     }
   }
@@ -29,7 +34,7 @@ export class Sending {
   /** The form is filled anew: what is sent from now on is another submission. */
   renew() {
     this.#key = newKey();
-    this.#setUnderWay(false, "Submit");
+    this.#setUnderWay(false);
     clearFailure(byId("failure"));
   }
 
@@ -58,11 +63,9 @@ export class Sending {
     byId("failure").replaceChildren(element("p", text), again);
   }
 
-  #setUnderWay(isUnderWay, label) {
-    this.#isUnderWay = isUnderWay;
-    byId("sending").hidden = !isUnderWay;
-    byId("submit").setAttribute("aria-disabled", isUnderWay);
-    setText(byId("submit"), label);
+  #setUnderWay(isUnderWay) {
+    this.isUnderWay = isUnderWay;
+    this.#changed();
   }
 }
 
