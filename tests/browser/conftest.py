@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.serving import make_server
 
+from ingest_app import create_app
+from ingest_app.runtime import runtime_of
 from tests.support.behaviours import for_ids, says
 from tests.support.browsing import chromium, complaints_of
 from tests.support.faulty_upstream import Upstream, faulty_upstream
@@ -15,10 +19,12 @@ from tests.support.service import Service, gunicorn, instance_path, running
 
 BAD_ID = 13
 """The upstream refuses calls that ask for it, in words that look like markup."""
+MAX_IDS = 300_000
 REFUSAL = '{"error": "<b>no item</b> 13"}'
 
 # default goes at once, catalog meets the upstream, and what waits for crawling stays.
 CONFIGURATION = """
+max_ids = {max_ids}
 [sources.default]
 interval_seconds = 0.05
 simulated_latency_seconds = 0
@@ -30,6 +36,7 @@ interval_seconds = 0.05
 max_attempts = 1
 [sources.crawling]
 interval_seconds = 3600
+batch_size = 1
 """
 
 
@@ -58,14 +65,33 @@ def service(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
 def configured(folder: Path, upstream: Upstream, *, port: str = "0") -> Any:
     """A service in `folder` that knows the three sources, listening on this port too."""
     instance_path(folder).mkdir(parents=True, exist_ok=True)
-    text = CONFIGURATION.format(url=upstream.url)
+    text = CONFIGURATION.format(url=upstream.url, max_ids=MAX_IDS)
     (instance_path(folder) / "ingest.toml").write_text(text)
     return running(folder, gunicorn("--workers", "1", "--bind", f"127.0.0.1:{port}"))
 
 
+@pytest.fixture
+def idle_address(tmp_path: Path) -> Iterator[str]:
+    """Serve the application on a free port; nothing dispatches."""
+    app = create_app({"instance_path": str(tmp_path), "dispatch": False})
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    runtime_of(app).database.engine.dispose()
+
+
 @pytest.fixture(autouse=True)
 def refusing(upstream: Upstream) -> None:
-    """The upstream is as each test finds it: it refuses one ID."""
+    """The upstream is as each test finds it."""
+    refuse_one(upstream)
+
+
+def refuse_one(upstream: Upstream) -> None:
+    """Let the upstream refuse calls that ask for the bad ID."""
     upstream.behaviour = for_ids([BAD_ID], says(400, REFUSAL))
 
 
@@ -76,9 +102,7 @@ def expected() -> list[str]:
 
 
 @pytest.fixture
-def open_page(
-    browser: Any, service: Service, expected: list[str]
-) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, service: Service, expected: list[str]) -> Iterator[Callable[..., Any]]:
     """Open a page of the dashboard; nothing may go wrong in it until the test ends."""
     contexts: list[Any] = []
     complaints: list[list[str]] = []

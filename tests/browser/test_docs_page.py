@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
-from ingest_app import create_app
-from ingest_app.runtime import runtime_of
 from tests.support.browsing import complaints_of
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Serve the application on a free port; nothing dispatches."""
-    app = create_app({"instance_path": str(tmp_path), "dispatch": False})
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    runtime_of(app).database.engine.dispose()
 
 
 @pytest.fixture
@@ -39,10 +20,10 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 def test_docs_page_submits_without_a_violation_or_a_failing_request(
-    page: Any, address: str
+    page: Any, idle_address: str
 ) -> None:
     complaints = complaints_of(page)
-    page.goto(f"{address}/docs")
+    page.goto(f"{idle_address}/docs")
     operation = page.locator("#operations-submission-ingest")
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
@@ -53,10 +34,10 @@ def test_docs_page_submits_without_a_violation_or_a_failing_request(
     assert complaints == []
 
 
-def test_the_console_shows_what_the_policy_refuses(page: Any, address: str) -> None:
+def test_the_console_shows_what_the_policy_refuses(page: Any, idle_address: str) -> None:
     # The negative control of the test above.
     complaints = complaints_of(page)
-    page.goto(f"{address}/docs")
+    page.goto(f"{idle_address}/docs")
     page.evaluate("document.body.append(document.createElement('script'))")
     page.evaluate("document.querySelector('body > script:last-of-type').textContent = '1'")
     page.evaluate("fetch('/nowhere')")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.behaviours import knows_all
+from tests.support.browsing import expect
 from tests.support.faulty_upstream import Upstream
 from tests.support.service import Service
 
@@ -18,12 +19,6 @@ from .conftest import BAD_ID, configured
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Any]
-
-
-def expect(found: Any) -> Any:
-    from playwright.sync_api import expect  # noqa: PLC0415
-
-    return expect(found)
 
 
 def test_a_submission_with_its_forecast_is_watched_until_its_records_are_there(
@@ -75,7 +70,7 @@ def test_what_waits_is_cancelled_after_a_question(open_page: OpenPage, service: 
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#state")).to_have_text("waiting")
     cancel.click()
-    expect(page.get_by_role("dialog")).to_contain_text("3 batches will not be fetched")
+    expect(page.get_by_role("dialog")).to_contain_text("7 batches will not be fetched")
     page.get_by_role("button", name="Cancel them").click()
     expect(page.locator("#state")).to_have_text("cancelled")
     expect(cancel).to_be_hidden()

@@ -30,6 +30,13 @@ def chromium() -> Iterator[Any]:
             browser.close()
 
 
+def expect(found: Any) -> Any:
+    """Playwright's assertions, which wait for what they expect."""
+    from playwright.sync_api import expect as wait_for  # noqa: PLC0415
+
+    return wait_for(found)
+
+
 def complaints_of(page: Any) -> list[str]:
     """Everything that goes wrong in the page from now on; the list grows.
 
@@ -43,15 +50,15 @@ def complaints_of(page: Any) -> list[str]:
 
 
 def violations_of(page: Any) -> list[str]:
-    """What axe finds against the page as it is now (WCAG 2.2 A and AA, and its best practices)."""
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
+    """What axe finds against the page as it is now, in light and in dark.
 
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
-        for violation in found
-        for node in violation["nodes"]
-    ]
+    It judges WCAG 2.2 A and AA and best practices; in dark only what colours can change.
+    """
+    page.emulate_media(color_scheme="light")
+    found = _axe(page, {"resultTypes": ["violations"]})
+    page.emulate_media(color_scheme="dark")
+    contrast = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+    return found + _axe(page, {"resultTypes": ["violations"], "runOnly": contrast})
 
 
 def overflow_of(page: Any) -> int:
@@ -73,6 +80,16 @@ def go_out_of_sight(page: Any, *, hidden: bool) -> None:
 def _failure_of(request: Any) -> Iterator[str]:
     if "ERR_ABORTED" not in (request.failure or ""):
         yield f"failed: {request.url}"
+
+
+def _axe(page: Any, options: dict[str, Any]) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
+
+    return [
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
+        for violation in Axe().run(page, options=options).response["violations"]
+        for node in violation["nodes"]
+    ]
 
 
 def _missing(what: str) -> NoReturn:
