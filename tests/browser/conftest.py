@@ -47,6 +47,15 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def scratch_page(browser: Any, service: Service) -> Iterator[Any]:
+    """A page in which modules can be tried by themselves."""
+    page = browser.new_page()
+    page.goto(service.url)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
     with faulty_upstream() as upstream:
         yield upstream
@@ -103,14 +112,19 @@ def expected() -> list[str]:
 
 @pytest.fixture
 def open_page(browser: Any, service: Service, expected: list[str]) -> Iterator[Callable[..., Any]]:
-    """Open a page of the dashboard; nothing may go wrong in it until the test ends."""
+    """Open a page of the dashboard; nothing may go wrong in it until the test ends.
+
+    by_hand: time can be stopped in it, and moved.
+    """
     contexts: list[Any] = []
     complaints: list[list[str]] = []
 
-    def open_page(path: str = "/", *, url: str = "", **options: Any) -> Any:
+    def open_page(path: str = "/", *, url: str = "", by_hand: bool = False, **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         complaints.append(complaints_of(page))
+        if by_hand:
+            page.clock.install()
         page.goto((url or service.url) + path)
         return page
 

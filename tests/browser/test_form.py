@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,14 +21,6 @@ PARSE = """async ({text, options}) => {
     const module = await import("/ui/static/submit/parse_ids.js");
     return module.parseIds(text, options);
 }"""
-
-
-@pytest.fixture(scope="module")
-def parsing_page(browser: Any, service: Service) -> Iterator[Any]:
-    page = browser.new_page()
-    page.goto(f"{service.url}/ui/submit")
-    yield page
-    page.close()
 
 
 def parsed(page: Any, text: str, **options: Any) -> dict[str, Any]:
@@ -59,8 +51,8 @@ def parsed(page: Any, text: str, **options: Any) -> dict[str, Any]:
         pytest.param("", [], id="nothing"),
     ],
 )
-def test_text_becomes_ids(parsing_page: Any, text: str, tokens: list[str]) -> None:
-    assert parsed(parsing_page, text)["tokens"] == tokens
+def test_text_becomes_ids(scratch_page: Any, text: str, tokens: list[str]) -> None:
+    assert parsed(scratch_page, text)["tokens"] == tokens
 
 
 @pytest.mark.parametrize(
@@ -76,9 +68,9 @@ def test_text_becomes_ids(parsing_page: Any, text: str, tokens: list[str]) -> No
     ],
 )
 def test_csv_gives_its_first_column(
-    parsing_page: Any, text: str, tokens: list[str], heading: str | None
+    scratch_page: Any, text: str, tokens: list[str], heading: str | None
 ) -> None:
-    found = parsed(parsing_page, text, format="csv")
+    found = parsed(scratch_page, text, format="csv")
     assert found["tokens"] == tokens
     assert found["heading"] == heading
 
@@ -97,8 +89,8 @@ def test_csv_gives_its_first_column(
         ),
     ],
 )
-def test_what_is_no_id_is_named_with_its_place(parsing_page: Any, text: str, problem: str) -> None:
-    assert parsed(parsing_page, text)["problems"] == [problem]
+def test_what_is_no_id_is_named_with_its_place(scratch_page: Any, text: str, problem: str) -> None:
+    assert parsed(scratch_page, text)["problems"] == [problem]
 
 
 @pytest.mark.parametrize(
@@ -109,15 +101,15 @@ def test_what_is_no_id_is_named_with_its_place(parsing_page: Any, text: str, pro
     ],
 )
 def test_json_that_cannot_be_read_says_so(
-    parsing_page: Any, text: str, failure: str | None
+    scratch_page: Any, text: str, failure: str | None
 ) -> None:
-    found = parsed(parsing_page, text)["failure"]
+    found = parsed(scratch_page, text)["failure"]
     assert found is None if failure is None else found.startswith(failure)
 
 
-def test_numbers_can_be_sent_as_text_and_each_id_only_once(parsing_page: Any) -> None:
-    assert parsed(parsing_page, "5, 5, B7")["duplicateCount"] == 1
-    assert parsed(parsing_page, "5, 5, B7", asText=True, once=True)["tokens"] == ['"5"', '"B7"']
+def test_numbers_can_be_sent_as_text_and_each_id_only_once(scratch_page: Any) -> None:
+    assert parsed(scratch_page, "5, 5, B7")["duplicateCount"] == 1
+    assert parsed(scratch_page, "5, 5, B7", asText=True, once=True)["tokens"] == ['"5"', '"B7"']
 
 
 def test_a_large_file_is_read_beside_the_page_and_submitted(
