@@ -9,8 +9,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from ingest_app.queue import packing
-from ingest_app.queue.forecast import Forecast, read_forecast
+from ingest_app.errors import UnknownIngestion
+from ingest_app.queue import packing, waiting_counts
+from ingest_app.queue.control import cancel_ingestion, pause_source, retry_ingestion
+from ingest_app.queue.forecast import Forecast, list_with_forecasts, read_forecast
+from ingest_app.queue.listing import Wanted
 from ingest_app.queue.previews import Preview, preview_submission
 from ingest_app.settings import SourceSettings
 from ingest_app.states import Priority
