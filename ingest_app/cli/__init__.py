@@ -16,5 +16,5 @@ def main() -> None:
     """Hand over lists of IDs, follow them, and take what was fetched.
 
     Commands speak to the service at INGEST_URL, by default http://127.0.0.1:8000; those of the
-    operator work on the machine of the service. Every command takes --json, for programs.
+    operator work where the service runs. With --json they answer programs.
     """

@@ -11,7 +11,7 @@ from ingest_app.client import Client
 from ingest_app.client_answers import Entry
 
 
-@click.command()
+@click.command(short_help="Cancel the batches that wait.")
 @ingestion_argument
 @speaks_to_service
 def cancel(*, client: Client, ingestion_id: str, as_json: bool) -> None:
@@ -22,7 +22,7 @@ def cancel(*, client: Client, ingestion_id: str, as_json: bool) -> None:
     _print(client.cancel(ingestion_id), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Let failed batches wait again.")
 @ingestion_argument
 @click.option("--all", "all_ids", is_flag=True, help="All IDs of the failed batches.")
 @speaks_to_service

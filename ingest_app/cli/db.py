@@ -8,7 +8,7 @@ from ingest_app.cli.options import json_option
 from ingest_app.cli.output import print_json, say
 
 
-@click.group()
+@click.group(short_help="Create or migrate the database: db upgrade.")
 def db() -> None:
     """Look after the database."""
 

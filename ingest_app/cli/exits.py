@@ -29,6 +29,7 @@ Exit status:
   3    the service refused it (4xx)
   4    the service cannot be reached or is unavailable (no answer, 5xx, 429)
   5    the work was cancelled
+  70   a fault of this program
   130  interrupted by Ctrl-C
   141  the reader of the output went away"""
 

@@ -16,11 +16,12 @@ _STATES = ("yet_to_start", "triggered", "completed", "failed", "cancelled")
 _COLUMNS = ("ID", "STATUS", "PRIORITY", "SOURCE", "SUBMITTED", "IDS", "BATCHES ENDED", "FINISHES")
 
 
-@click.command("list")
+@click.command("list", short_help="List ingestions, newest first, with their forecast.")
 @click.option("--status", type=click.Choice(_STATES), help="Only those in this state.")
 @click.option(
     "--priority",
     type=click.Choice(["HIGH", "MEDIUM", "LOW"], case_sensitive=False),
+    metavar="HIGH|MEDIUM|LOW",
     help="Only those of this priority.",
 )
 @click.option("--source", help="Only those of this source.")
@@ -39,7 +40,7 @@ def list_ingestions(
     lists_all: bool,
     as_json: bool,
 ) -> None:
-    """List ingestions, newest first."""
+    """List ingestions, newest first, and when those under way will be done."""
     page = min(limit, 200) if not lists_all else 200
     found = client.ingestions(status=status, priority=priority, source=source, limit=page)
     entries = islice(found, None if lists_all else limit)

@@ -46,7 +46,7 @@ def _print(found: Preview) -> None:
     rows = [_row(name, prospect) for name, prospect in found["priorities"].items()]
     print_table(("PRIORITY", "STARTS", "FINISHES", "IN", "BEFORE IT", "DELAYS"), rows)
     if found["waits_for"]:
-        say(found["waits_for"])
+        say(f"The source now: {found['waits_for']}")
     for caveat in found["caveats"]:
         note(caveat)
 

@@ -99,6 +99,15 @@ class Program(click.Group):
         except OSError as error:
             _let_go_of_output()
             return _tell(f"{error.filename or 'output'}: {error.strerror}.", ExitStatus.UNUSABLE)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if sys.flags.dev_mode:
+                raise
+            what = f"{type(error).__name__}: {error}"
+            return _tell(
+                f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG
+            )
 
 
 def _tell(message: str, status: int) -> int:

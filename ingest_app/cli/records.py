@@ -18,7 +18,7 @@ from ingest_app.client import Client
 from ingest_app.client_answers import Entry
 
 
-@click.command()
+@click.command(short_help="Write what was fetched, to a file or standard output.")
 @ingestion_argument
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="A file, in place of - .")
 @click.option("--format", "form", type=click.Choice(["ndjson", "csv"]), help="[default: ndjson]")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(short_help="Run the service.", context_settings={"ignore_unknown_options": True})
 @click.option("--bind", metavar="ADDRESS", help="[default: INGEST_BIND, or 127.0.0.1:8000]")
 @click.option(
     "--workers", type=click.IntRange(1), help="[default: WEB_CONCURRENCY, or 2]  Processes."

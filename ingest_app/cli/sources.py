@@ -15,14 +15,14 @@ _COLUMNS = ("SOURCE", "PACE", "HIGH", "MEDIUM", "LOW", "IN FLIGHT", "WAITS FOR",
 _source_argument = click.argument("source", default="default")
 
 
-@click.command()
+@click.command(short_help="List the sources: pace, what waits, and why none goes.")
 @speaks_to_service
 def sources(*, client: Client, as_json: bool) -> None:
     """List the sources: their pace, the batches that wait, and why none goes."""
     _print(client.sources(), as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Hold a source from now on.")
 @_source_argument
 @speaks_to_service
 def pause(*, client: Client, source: str, as_json: bool) -> None:
@@ -30,7 +30,7 @@ def pause(*, client: Client, source: str, as_json: bool) -> None:
     _print([client.pause(source)], as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Let a source go on.")
 @_source_argument
 @speaks_to_service
 def resume(*, client: Client, source: str, as_json: bool) -> None:

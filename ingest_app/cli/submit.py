@@ -31,7 +31,7 @@ def _check_key(_: click.Context, __: click.Parameter, key: str | None) -> str | 
     return key
 
 
-@click.command()
+@click.command(short_help="Hand over IDs, from arguments, a file, a CSV column or a pipe.")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--file", "-f", metavar="FILE", help="One ID a line, or a JSON array; - as below.")
 @click.option("--csv", metavar="FILE", help="CSV with a header, together with --column.")
@@ -42,11 +42,14 @@ def _check_key(_: click.Context, __: click.Parameter, key: str | None) -> str | 
     "--priority",
     "-p",
     type=click.Choice(["HIGH", "MEDIUM", "LOW"], case_sensitive=False),
+    metavar="HIGH|MEDIUM|LOW",
     default="MEDIUM",
     show_default=True,
 )
-@click.option("--source", "-s", help="The upstream to fetch from.  [default: default]")
-@click.option("--key", callback=_check_key, help="Names the submission: repeat it without fear.")
+@click.option(
+    "--source", "-s", metavar="NAME", help="The upstream to fetch from, if not `default`."
+)
+@click.option("--key", callback=_check_key, help="Sent again under this key, it is stored once.")
 @click.option(
     "--most",
     "most_ids",

@@ -9,7 +9,7 @@ import click
 from ingest_app.cli.options import json_option
 
 
-@click.command()
+@click.command(short_help="Prove or refute the promises from the database.")
 @click.argument("database", type=click.Path(path_type=Path), required=False)
 @click.option("--live", is_flag=True, help="A service runs on it: judge leases by the clock.")
 @json_option

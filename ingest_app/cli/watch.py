@@ -8,7 +8,7 @@ import click
 
 from ingest_app.cli.exits import ExitStatus, Interrupted
 from ingest_app.cli.following import follow
-from ingest_app.cli.options import speaks_to_service
+from ingest_app.cli.options import complete_ingestion_id, speaks_to_service
 from ingest_app.cli.output import shows_progress
 from ingest_app.cli.views import JsonView, LineView, View
 from ingest_app.client import Client
@@ -21,8 +21,10 @@ _STATUS_OF = {
 _WORST_LAST = (ExitStatus.DONE, ExitStatus.CANCELLED, ExitStatus.WORK_FAILED)
 
 
-@click.command()
-@click.argument("ingestion_ids", metavar="ID...", nargs=-1, required=True)
+@click.command(short_help="Follow ingestions to their end; Ctrl-C leaves the work running.")
+@click.argument(
+    "ingestion_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_ingestion_id
+)
 @click.option(
     "--every",
     "interval_seconds",
