@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Self
 
 from rich.progress import TaskID
@@ -10,7 +11,9 @@ from rich.progress import TaskID
 from ingest_app.cli.bars import work_bars
 from ingest_app.cli.following import Snapshot
 from ingest_app.cli.output import say
-from ingest_app.cli.views import ending, outlook
+from ingest_app.cli.views import ending
+from ingest_app.cli.wording import brief_moment, duration
+from ingest_app.client_answers import Forecast
 from ingest_app.errors import RequestFailed
 
 
@@ -35,7 +38,7 @@ class BarView(AbstractContextManager["BarView"]):
     def show(self, snapshot: Snapshot) -> None:
         """Move its bar."""
         entry = snapshot.entry
-        said = entry["status"] if snapshot.has_ended else outlook(snapshot.forecast)
+        said = entry["status"] if snapshot.has_ended else _brief(snapshot.forecast)
         self._progress.update(
             self._task_of(entry["ingestion_id"], entry["batch_count"]),
             completed=snapshot.ended_count,
@@ -55,3 +58,13 @@ class BarView(AbstractContextManager["BarView"]):
                 ingestion_id, total=batch_count, outlook=""
             )
         return self._tasks[ingestion_id]
+
+
+def _brief(forecast: Forecast) -> str:
+    ends = forecast["finishes_at"]
+    if ends is None:
+        return forecast["waits_for"] or "no forecast"
+    pace, left = forecast["pace_seconds"], duration(forecast["remaining_seconds"] or 0)
+    about = "about " if forecast["approximate"] else ""
+    every = "" if pace is None else f"one in {duration(pace)}, "
+    return f"{every}done {about}{brief_moment(ends, datetime.now().astimezone())}, in {left}"

@@ -15,6 +15,7 @@ from rich.progress import (
     TextColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
 __all__ = ["TaskID", "download_bar", "upload_bar", "work_bars"]
 
@@ -50,11 +51,16 @@ def work_bars() -> Progress:
         BarColumn(bar_width=None),
         TaskProgressColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TextColumn("{task.fields[outlook]}", markup=False),
+        _on_one_line("{task.fields[outlook]}"),
         expand=True,
     )
 
 
+def _on_one_line(text: str) -> TextColumn:
+    column = Column(no_wrap=True, overflow="ellipsis")
+    return TextColumn(text, markup=False, table_column=column)
+
+
 def _bars(*columns: object, expand: bool = False) -> Progress:
-    described = TextColumn("{task.description}", markup=False)
+    described = _on_one_line("{task.description}")
     return Progress(described, *columns, console=Console(stderr=True), expand=expand)  # type: ignore[arg-type]

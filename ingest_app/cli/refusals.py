@@ -34,7 +34,7 @@ def _bad_ids(told: Mapping[str, object], part: Part) -> str:
     if not lines:
         return f"ids: {_sentences(told)}"
     first = _sentences(told[str(positions[0])])
-    others = f" So it is on line {', '.join(lines[1:])}." if lines[1:] else ""
+    others = f" Likewise: line {', '.join(lines[1:])}." if lines[1:] else ""
     more = f" {_sentences(told['more'])}" if "more" in told else ""
     return f"Line {lines[0]}: {first}{others}{more}"
 

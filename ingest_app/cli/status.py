@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
+from ingest_app.cli.following import ENDED_STATES
 from ingest_app.cli.options import ingestion_argument, speaks_to_service
 from ingest_app.cli.output import note, print_facts, print_json, say
 from ingest_app.cli.wording import count, duration, moment, states
@@ -20,8 +23,7 @@ def status(*, client: Client, ingestion_id: str, as_json: bool) -> None:
     if as_json:
         print_json({**entry, "forecast": outlook})
     else:
-        print_entry(entry)
-        print_facts(_prospects(outlook))
+        print_entry(entry, _prospects(outlook))
 
 
 @click.command()
@@ -40,8 +42,8 @@ def forecast(*, client: Client, ingestion_id: str, as_json: bool) -> None:
         note(caveat)
 
 
-def print_entry(entry: Entry) -> None:
-    """How far an ingestion is."""
+def print_entry(entry: Entry, prospects: Mapping[str, str | None] | None = None) -> None:
+    """How far an ingestion is, and what is known of its end."""
     say(f"{entry['ingestion_id']}  {_in_words(entry['status'])}")
     print_facts(
         {
@@ -50,15 +52,15 @@ def print_entry(entry: Entry) -> None:
             "IDs": f"{entry['id_count']:,} in {count(entry['batch_count'], 'batch')}",
             "batches": states(entry["counts"]),
             "cancelled": moment(entry["cancelled_at"]),
+            **(prospects or {}),
         }
     )
 
 
 def _prospects(found: Forecast) -> dict[str, str | None]:
-    is_over = found["remaining_seconds"] == 0 and not found["waiting_count"]
     ends = moment(found["finishes_at"])
-    if is_over:
-        return {"ended" if found["status"] not in ("triggered",) else "finishes": ends}
+    if found["status"] in ENDED_STATES:
+        return {"ended": ends}
     about = "about " if found["approximate"] else ""
     pace = found["pace_seconds"]
     return {

@@ -24,6 +24,12 @@ def moment(at: str | None) -> str | None:
     return None if at is None else f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
+def brief_moment(at: str, now: datetime) -> str:
+    """The same without the date when it is today, and else without the seconds."""
+    local = datetime.fromisoformat(at).astimezone(now.tzinfo)
+    return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%a %d %b %H:%M}"
+
+
 def count(number: int, noun: str) -> str:
     """A number and its noun, in the plural where it has to be."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
