@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, TextIO
 
 from ingest_app.cli.exits import Unusable
@@ -31,25 +32,26 @@ def from_arguments(tokens: Iterable[str], *, as_text: bool) -> Iterator[Given]:
 def from_file(file: BinaryIO, *, as_text: bool) -> Iterator[Given]:
     """One ID a line, without the space around it, and none on blank lines; or a JSON array."""
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
-    if buffered.peek(1).lstrip(_BLANK).startswith(b"["):
-        array = read_array(_text(buffered))
-        return ((_as_text(text) if as_text else text, line) for text, line in array)
-    return _from_lines(_text(buffered), as_text=as_text)
+    is_array = buffered.peek(1).lstrip(_BLANK).startswith(b"[")
+    with _text(buffered) as text:
+        if is_array:
+            for element, line in read_array(text):
+                yield (_as_text(element) if as_text else element), line
+        else:
+            yield from _from_lines(text, as_text=as_text)
 
 
 def from_csv(file: BinaryIO, *, column: str, delimiter: str, as_text: bool) -> Iterator[Given]:
     """One ID a row, from the column of this name; none where it is empty."""
-    reader = csv.reader(_text(file, newline=""), delimiter=delimiter, strict=True)
-    try:
-        index = _index_of(column, next(reader, []))
-        for row in reader:
-            token = row[index].strip() if index < len(row) else ""
-            if token:
+    with _text(file, newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            for token in _cells(reader, column):
                 yield as_json(token, as_text=as_text), reader.line_num
-    except csv.Error as error:
-        raise Unusable(f"Line {reader.line_num} is not CSV: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise _not_utf8(reader.line_num) from error
+        except csv.Error as error:
+            raise Unusable(f"Line {reader.line_num} is not CSV: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise _not_utf8(reader.line_num) from error
 
 
 def as_json(token: str, *, as_text: bool) -> str:
@@ -74,8 +76,23 @@ def _as_text(text: str) -> str:
     return text if text.startswith('"') else json.dumps(text)
 
 
-def _text(file: BinaryIO, newline: str | None = None) -> TextIO:
-    return io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline)
+@contextmanager
+def _text(file: BinaryIO, newline: str | None = None) -> Iterator[TextIO]:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline)
+    try:
+        yield text
+    finally:
+        # The file is not ours to close, and may be closed by now.
+        with suppress(ValueError):
+            text.detach()
+
+
+def _cells(reader: Iterator[list[str]], column: str) -> Iterator[str]:
+    index = _index_of(column, next(reader, []))
+    for row in reader:
+        token = row[index].strip() if index < len(row) else ""
+        if token:
+            yield token
 
 
 def _index_of(column: str, names: list[str]) -> int:

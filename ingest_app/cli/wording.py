@@ -9,7 +9,7 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 def duration(seconds: float) -> str:
     """About how long: the two largest units."""
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR:
