@@ -12,6 +12,7 @@ import click
 
 from ingest_app.cli.exits import ExitStatus
 from ingest_app.cli.output import note
+from ingest_app.cli.refusals import describe_errors
 from ingest_app.errors import IngestError, RequestFailed
 
 _SECTIONS = {
@@ -81,33 +82,46 @@ class Program(click.Group):
             status = _tell(_sentence(error), error.exit_code)
         sys.exit(int(status or ExitStatus.DONE))
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the options, of which `--help` writes something already."""
+        try:
+            return super().make_context(*args, **more)
+        except BrokenPipeError:
+            _let_go_of_output()
+            raise click.exceptions.Exit(ExitStatus.READER_GONE) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its exit status, also that of what went wrong."""
         try:
             status = super().invoke(ctx)
             sys.stdout.flush()
             return status
-        except RequestFailed as error:
-            return _tell(
-                str(error), ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE
-            )
-        except IngestError as error:
-            return _tell(str(error), ExitStatus.UNUSABLE)
-        except BrokenPipeError:
-            _let_go_of_output()
-            return ExitStatus.READER_GONE
-        except OSError as error:
-            _let_go_of_output()
-            return _tell(f"{error.filename or 'output'}: {error.strerror}.", ExitStatus.UNUSABLE)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
-            if sys.flags.dev_mode:
+            if _is_bug(error) and sys.flags.dev_mode:
                 raise
-            what = f"{type(error).__name__}: {error}"
-            return _tell(
-                f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG
-            )
+            return _status_of(error)
+
+
+def _is_bug(error: Exception) -> bool:
+    return not isinstance(error, IngestError | OSError)
+
+
+def _status_of(error: Exception) -> int:
+    """Say what went wrong, and return what it is as an exit status."""
+    if isinstance(error, RequestFailed):
+        message = describe_errors(error.errors) or str(error)
+        return _tell(message, ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE)
+    if isinstance(error, IngestError):
+        return _tell(str(error), ExitStatus.UNUSABLE)
+    if isinstance(error, OSError):
+        _let_go_of_output()
+        if isinstance(error, BrokenPipeError):
+            return ExitStatus.READER_GONE
+        return _tell(f"{error.filename or 'output'}: {error.strerror}.", ExitStatus.UNUSABLE)
+    what = f"{type(error).__name__}: {error}"
+    return _tell(f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG)
 
 
 def _tell(message: str, status: int) -> int:

@@ -11,9 +11,7 @@ from ingest_app.errors import RequestFailed
 def explain(failure: RequestFailed, part: Part, advice: str = "") -> RequestFailed:
     """The failure with words that fit the input; `advice` is what to do now."""
     where = "" if part.is_only else f"Part {part.number}: "
-    return RequestFailed(
-        f"{where}{_words(failure, part)}{advice}", status=failure.status, errors=failure.errors
-    )
+    return RequestFailed(f"{where}{_words(failure, part)}{advice}", status=failure.status)
 
 
 def describe_errors(errors: Mapping[str, object]) -> str:
