@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import requests
 from click.testing import Result
 from flask import Flask
 
-from tests.support.adapters import Said, Scripted
+from tests.support.adapters import LosingAnswers, Said, Scripted
 
 from .conftest import MAX_IDS, Run, runner_of
 
@@ -148,6 +149,21 @@ def test_refusal_is_one_line_and_status_3(run: Run, arguments: list[Any], senten
 def test_key_of_another_submission_is_refused(run: Run) -> None:
     run("submit", "1", "--key", "k")
     assert "was sent with another submission" in one_line(run("submit", "2", "--key", "k"), 3)
+
+
+def test_submission_whose_answer_was_lost_is_stored_once(run: Run, app: Flask) -> None:
+    result = runner_of(LosingAnswers(app, 2))("submit", 1, 2)
+    assert result.exit_code == 0
+    (only,) = run("list", "--json").stdout.splitlines()
+    assert json.loads(only)["ingestion_id"] == result.stdout.strip()
+
+
+def test_what_the_message_says_of_a_lost_submission_is_true(run: Run, app: Flask) -> None:
+    lost = runner_of(LosingAnswers(app, 5))("submit", 1, 2)
+    key = re.search(r"--key '(\w+)'", lost.stderr)
+    again = run("submit", 1, 2, "--key", key[1])
+    (only,) = run("list", "--json").stdout.splitlines()
+    assert json.loads(only)["ingestion_id"] == again.stdout.strip()
 
 
 def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:

@@ -148,8 +148,9 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 
 def _ingest(commands: Path, url: str, *arguments: str) -> str:
     """What the installed command prints."""
-    command = (commands / "ingest", *arguments, "--url", url)
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    command = [str(commands / "ingest"), *arguments, "--url", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def _ended(status_url: str) -> Any:

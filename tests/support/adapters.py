@@ -67,6 +67,21 @@ class AppAdapter(BaseAdapter):
         """Nothing is open."""
 
 
+class LosingAnswers(AppAdapter):
+    """Calls the application, but its first answers are lost on the way."""
+
+    def __init__(self, app: Flask, count: int) -> None:
+        super().__init__(app)
+        self._left_count = count
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        answer = super().send(request, *args, **more)
+        if self._left_count:
+            self._left_count -= 1
+            raise requests.ConnectionError("lost")
+        return answer
+
+
 class BreakingOff(io.BytesIO):
     """A body whose connection breaks off behind what it has."""
 
