@@ -24,7 +24,7 @@ _PROMPT_SHARE = 0.02
 _PROMPT_LEAST_SECONDS = 0.05
 
 _ENDS_BATCH = (DispatchOutcome.COMPLETED, DispatchOutcome.FAILED)
-_WAS_CALLED = (*_ENDS_BATCH, DispatchOutcome.RETRIED, DispatchOutcome.DEFERRED)
+_WAS_WORKED_ON = (*_ENDS_BATCH, DispatchOutcome.RETRIED)  # to be turned away takes no time
 
 _LATEST = (
     select(
@@ -36,8 +36,9 @@ _LATEST = (
         dispatches.c.slot_opened_at,
         dispatches.c.interval_seconds,
     )
-    .where(dispatches.c.source == bindparam("the_source"))
-    .order_by(dispatches.c.id.desc())
+    # Not by `=`: with statistics SQLite would look for a rare source through the whole ledger.
+    .where(dispatches.c.source.between(bindparam("the_source"), bindparam("the_source")))
+    .order_by(dispatches.c.source.desc(), dispatches.c.id.desc())
     .limit(literal_column(str(LATEST_COUNT), Integer))
 )
 
@@ -92,7 +93,7 @@ def _mean_call_seconds(rows: Sequence[Row]) -> float | None:
     seconds = [
         (row.finished_at - row.dispatched_at).total_seconds()
         for row in rows
-        if row.outcome in _WAS_CALLED and row.dispatched_at is not None
+        if row.outcome in _WAS_WORKED_ON and row.dispatched_at is not None
     ]
     return max(0.0, fmean(seconds)) if seconds else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, Integer, bindparam, literal_column, select
 
@@ -22,6 +23,9 @@ from ingest_app.states import Priority
 
 RETRIES_MOST = 1_000
 """How many retries are looked at one by one; the others count as if they might go at once."""
+
+_NOMINAL_SECONDS = 1.0
+_AGE_SECONDS = 1e11  # three thousand years; calendars end
 
 _RETRIES = (
     select(
@@ -92,16 +96,30 @@ class Outlook:
         retry_count = sum(retry.priority_rank in ranks for retry in self.retries)
         return sum(waiting[rank] for rank in ranks) - retry_count
 
-    def timetable(self, *, more_count: int = 0) -> Timetable | None:
-        """The slots of all that waits, and of so many more; None when nothing tells the pace."""
-        if self.batch_seconds is None:
-            return None
+    def timetable(self, *, more_count: int = 0) -> Timetable:
+        """The slots of all that waits, and of so many more; their times mean nothing where
+        `batch_seconds` is None.
+        """
         return Timetable(
             first_seconds=self.first_seconds,
-            pace_seconds=self.batch_seconds,
+            pace_seconds=self.batch_seconds or _NOMINAL_SECONDS,
             ready_count=self.ready_count() + more_count,
             releases=[retry.release_seconds for retry in self.retries],
         )
+
+    def start_of(self, timetable: Timetable, slot: int) -> float | None:
+        """Seconds until a slot of the timetable opens; None when nothing tells."""
+        return None if self.batch_seconds is None else timetable.seconds_of(slot)
+
+    def end_of(self, timetable: Timetable, slot: int) -> float | None:
+        """Seconds until the batch that gets the slot has ended; None when nothing tells."""
+        start_seconds = self.start_of(timetable, slot)
+        return None if start_seconds is None else start_seconds + self.call_seconds
+
+    def at(self, seconds: float | None) -> datetime | None:
+        """The time in so many seconds; None while someone holds the source, or in an age."""
+        is_known = seconds is not None and not self.is_held and seconds < _AGE_SECONDS
+        return self.now.later(seconds).at if is_known and seconds is not None else None
 
     def caveats(self) -> Iterator[str]:
         """What the forecast takes for granted though it need not be so, a sentence each."""

@@ -29,7 +29,8 @@ _ONE = literal_column("1", Integer)
 _AFTER = tuple_(
     bindparam("the_rank", type_=Integer), bindparam("the_time", type_=batches.c.created_at.type)
 )
-# All batches of an ingestion have one time and one rank, so each look-up leads to the next one.
+# All batches of an ingestion have one time and one rank, so each look-up leads to the next
+# ingestion. (Two of the same microsecond count as one.)
 _NEXT_INGESTION = (
     select(batches.c.ingestion_id, batches.c.priority_rank, batches.c.created_at)
     .where(
@@ -145,9 +146,6 @@ def _at_priority(
     before = range(priority.rank + 1)
     ahead_count = outlook.ready_count(before)
     timetable = outlook.timetable(more_count=batch_count)
-    delayed = {each.ingestion_id for each in waiting if each.priority_rank > priority.rank}
-    if timetable is None or outlook.batch_seconds is None:
-        return AtPriority(ahead_count, None, None, None, Delays(len(delayed), None))
     released = sorted(
         timetable.slot_at(retry.release_seconds)
         for retry in outlook.retries
@@ -155,12 +153,16 @@ def _at_priority(
     )
     first_slot = slot_for(ahead_count, released)
     last_slot = slot_for(ahead_count + batch_count - 1, released)
-    starts_seconds = timetable.seconds_of(first_slot)
-    remaining_seconds = timetable.seconds_of(last_slot) + outlook.call_seconds
+    remaining_seconds = outlook.end_of(timetable, last_slot)
+    delayed = {each.ingestion_id for each in waiting if each.priority_rank > priority.rank}
     return AtPriority(
         batches_ahead=first_slot,
-        starts_at=None if outlook.is_held else outlook.now.later(starts_seconds).at,
-        finishes_at=None if outlook.is_held else outlook.now.later(remaining_seconds).at,
+        starts_at=outlook.at(outlook.start_of(timetable, first_slot)),
+        finishes_at=outlook.at(remaining_seconds),
         remaining_seconds=remaining_seconds,
-        delays=Delays(len(delayed), batch_count * outlook.batch_seconds if delayed else 0.0),
+        delays=Delays(len(delayed), _delay_seconds(outlook, batch_count if delayed else 0)),
     )
+
+
+def _delay_seconds(outlook: Outlook, batch_count: int) -> float | None:
+    return None if outlook.batch_seconds is None else batch_count * outlook.batch_seconds

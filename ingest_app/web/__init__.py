@@ -12,6 +12,7 @@ from ingest_app.runtime import runtime_of
 from ingest_app.web import docs, forecast, health, ingestions, records, sources, status, submission
 from ingest_app.web.api import Api
 from ingest_app.web.browsers import refuse_other_sites
+from ingest_app.web.forecast_entries import ONE_OF_BOTH
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
 
@@ -50,6 +51,7 @@ def _register_api(app: Flask) -> None:
     api.ma_plugin.converter.add_attribute_function(document_settings)
     for module in (submission, status, forecast, ingestions, records, sources, health):
         api.register_blueprint(module.blueprint)
+    api.spec.components.schemas["PreviewQuery"].update(ONE_OF_BOTH)
 
 
 def _forbid_sniffing(response: Response) -> Response:

@@ -16,6 +16,7 @@ from ingest_app.web.problems import (
     answer_http_exception,
     problem,
 )
+from ingest_app.web.revalidation import revalidate
 
 _EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
     HTTPStatus.BAD_REQUEST: (
@@ -71,6 +72,16 @@ _RETRY_AFTER = {
     "required": True,
     "schema": {"type": "integer", "minimum": 0},
 }
+_ETAG = {
+    "description": "Changes with the answer; send it back in If-None-Match.",
+    "required": True,
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "description": "The ETag of an earlier answer; 304 when it is still current.",
+    "schema": {"type": "string"},
+}
 
 
 class Api(flask_smorest.Api):
@@ -89,11 +100,23 @@ class Api(flask_smorest.Api):
         not_modified = {"description": "What If-None-Match named is still current."}
         self.spec.components.response(HTTPStatus.NOT_MODIFIED.name, not_modified, lazy=True)
 
+    def _register_etag_headers(self) -> None:
+        components = self.spec.components
+        components.parameter("IF_NONE_MATCH", "header", _IF_NONE_MATCH)
+        components.header("ETAG", _ETAG)
+
 
 class Blueprint(flask_smorest.Blueprint):
-    """A blueprint whose requests are parsed strictly."""
+    """A blueprint whose requests are parsed strictly.
+
+    Its decorator `etag` is for what clients poll: see `revalidate`.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def _set_etag_in_response(self, response: Response) -> None:
+        # smorest's own says in its 304 neither which tag nor how long it holds.
+        revalidate(response)
 
 
 def answers(*statuses: HTTPStatus) -> dict[int, str]:

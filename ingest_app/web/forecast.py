@@ -68,6 +68,7 @@ _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGES
 
 
 @blueprint.get("/ingestions/<ingestion_id>/forecast", parameters=[_PATH])
+@blueprint.etag
 @blueprint.response(200, ForecastSchema(), example=_FORECAST)
 @blueprint.doc(
     operationId="forecast",

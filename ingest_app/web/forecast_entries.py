@@ -18,6 +18,20 @@ _REMAINING = {
 _COUNT_MOST = 10**9
 
 
+ONE_OF_BOTH = {"oneOf": [{"required": ["id_count"]}, {"required": ["ids"]}]}
+"""What the document has to say beside `PreviewQuerySchema`, which marshmallow cannot."""
+
+
+class WholeNumber(fields.Integer):
+    """An integer as JSON Schema has it: 9.0 is one, "9" and true are none."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        is_whole = type(value) is int or (type(value) is float and value.is_integer())
+        if not is_whole:
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(int(value), *args, **kwargs)
+
+
 class EtaSchema(Schema):
     """The forecast of an ingestion in a list."""
 
@@ -126,8 +140,7 @@ class PreviewQuerySchema(Schema):
     class Meta:  # noqa: D106
         unknown = RAISE
 
-    id_count = fields.Integer(
-        strict=True,
+    id_count = WholeNumber(
         validate=validate.Range(1, _COUNT_MOST),
         metadata={"description": "How many IDs; either this or `ids`."},
     )

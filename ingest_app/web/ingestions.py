@@ -66,6 +66,7 @@ _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGES
 
 
 @blueprint.get("/ingestions")
+@blueprint.etag
 @blueprint.arguments(ListQuerySchema(), location="query")
 @blueprint.response(
     200, IngestionListSchema(), example={"ingestions": [_EXAMPLE]}, headers=_HEADERS
@@ -90,6 +91,7 @@ def ingestions(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 @blueprint.get("/ingestions/<ingestion_id>", parameters=[_PATH])
+@blueprint.etag
 @blueprint.response(200, IngestionEntrySchema(), example=_EXAMPLE)
 @blueprint.doc(
     operationId="ingestion",

@@ -52,6 +52,7 @@ _ANSWERS = answers(
 
 
 @blueprint.get("/sources")
+@blueprint.etag
 @blueprint.response(200, SourceListSchema(), example={"sources": [_EXAMPLE]})
 @blueprint.doc(
     operationId="sources",

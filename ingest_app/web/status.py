@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import chain
@@ -13,6 +12,7 @@ from flask import Response, request, url_for
 from ingest_app.queue.reading import IngestionStatus, read_status
 from ingest_app.runtime import current_runtime
 from ingest_app.web.api import Blueprint, answers
+from ingest_app.web.revalidation import revalidate
 from ingest_app.web.schemas import INGESTION_ID_SCHEMA, PageSchema, StatusSchema
 
 blueprint = Blueprint("status", __name__, description="Follow what was handed over.")
@@ -35,32 +35,21 @@ _EXAMPLE = {
     ],
 }
 _HEADERS = {
-    "ETag": {
-        "description": "Changes with the answer; send it back in If-None-Match.",
-        "required": True,
-        "schema": {"type": "string"},
-    },
     "Link": {
         "description": 'With `limit`: the next batches, as `rel="next"`, while there are more.',
         "schema": {"type": "string"},
     },
 }
 _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGESTION_ID_SCHEMA}
-_IF_NONE_MATCH = {
-    "in": "header",
-    "name": "If-None-Match",
-    "description": "The ETag of an earlier answer; 304 when it is still current.",
-    "schema": {"type": "string"},
-}
 
 
-@blueprint.get("/status/<ingestion_id>", parameters=[_PATH, _IF_NONE_MATCH])
+@blueprint.get("/status/<ingestion_id>", parameters=[_PATH])
+@blueprint.etag
 @blueprint.arguments(PageSchema(), location="query")
 @blueprint.response(200, StatusSchema(), example=_EXAMPLE, headers=_HEADERS)
 @blueprint.doc(
     operationId="status",
     responses=answers(
-        HTTPStatus.NOT_MODIFIED,
         HTTPStatus.NOT_FOUND,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -78,15 +67,13 @@ def status(page: dict[str, Any], ingestion_id: str) -> Response:
 
 def _at_once(found: IngestionStatus) -> Response:
     text = f"{_opening(found)}{','.join(found.parts)}{_END}"
-    return _revalidated(
-        Response(text, content_type=_JSON), hashlib.sha256(text.encode()).hexdigest()
-    )
+    return Response(text, content_type=_JSON)
 
 
 def _in_parts(found: IngestionStatus, version: str) -> Response:
     response = Response(content_type=_JSON)
     response.automatically_set_content_length = False  # or all of it would be read to be counted
-    _revalidated(response, version)
+    revalidate(response, version)
     if request.method == "HEAD" or response.status_code != HTTPStatus.OK:
         found.close()
         return response
@@ -111,11 +98,3 @@ def _next_link(found: IngestionStatus, limit: int) -> str:
     after = found.next_after
     address = url_for("status.status", ingestion_id=found.ingestion_id, limit=limit, after=after)
     return f'<{address}>; rel="next"'
-
-
-def _revalidated(response: Response, tag: str) -> Response:
-    response.headers["Cache-Control"] = "no-cache"
-    response.set_etag(tag)
-    if request.headers.get("If-None-Match"):
-        response.make_conditional(request)
-    return response
