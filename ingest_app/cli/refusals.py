@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from ingest_app.cli.parts import Part
 from ingest_app.errors import RequestFailed
@@ -23,7 +24,10 @@ def _words(failure: RequestFailed, part: Part) -> str:
     ids = failure.errors.get("ids")
     if isinstance(ids, Mapping):
         return _bad_ids(ids, part)
-    return describe_errors(failure.errors) or str(failure)
+    fewer = (
+        " Fewer at once: --most." if failure.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else ""
+    )
+    return (describe_errors(failure.errors) or str(failure)) + fewer
 
 
 def _bad_ids(told: Mapping[str, object], part: Part) -> str:
