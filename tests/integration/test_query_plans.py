@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from ingest_app.database import Database
-from ingest_app.queue import packing
+from ingest_app.queue import activity, packing
+from ingest_app.queue.activity import Span, read_activity
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
 from ingest_app.queue.reading import read_status
@@ -233,3 +234,28 @@ def test_what_waits_is_counted_along_the_index(busy: Queue) -> None:
     assert "SEARCH batches USING INDEX ix_batches_for_claim (source=?)" in found
     # Sorting the few that wait again is no harm.
     assert [plan for plan in slow(found) if "ix_batches_for_retry" not in plan] == []
+
+
+@pytest.mark.parametrize("most", [pytest.param(1, id="estimated"), pytest.param(99, id="counted")])
+def test_activity_looks_its_part_of_the_ledger_up(
+    busy: Queue, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(activity, "MOST_COUNTED", most)
+    with plans(busy.database) as found:
+        read_activity(busy.database, Span.DAY, clock=busy.clock)
+    assert len(found) <= 10  # a search among 15 rows, not one row after the other
+    assert not any("SCAN dispatches" in plan for plan in found)
+    block = "SEARCH dispatches USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    assert block in found[-1]
+
+
+@pytest.mark.parametrize("most", [pytest.param(1, id="estimated"), pytest.param(99, id="counted")])
+def test_activity_of_a_source_goes_along_its_index(
+    busy: Queue, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(activity, "MOST_COUNTED", most)
+    with plans(busy.database) as found:
+        read_activity(busy.database, Span.DAY, clock=busy.clock, source="default")
+    assert not any("SCAN dispatches" in plan for plan in found)
+    block = "SEARCH dispatches USING INDEX ix_dispatches_by_source (source=? AND id>? AND id<?)"
+    assert block in found[-1]

@@ -35,6 +35,7 @@ def test_document_lists_the_routes(document: dict[str, Any]) -> None:
         ("post", "/ingestions/{ingestion_id}/cancel"),
         ("post", "/ingestions/{ingestion_id}/retry"),
         ("get", "/sources"),
+        ("get", "/activity"),
         ("post", "/sources/{name}/pause"),
         ("post", "/sources/{name}/resume"),
         ("get", "/healthz"),
