@@ -9,7 +9,17 @@ from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from ingest_app.runtime import runtime_of
-from ingest_app.web import activity, docs, health, ingestions, records, sources, status, submission
+from ingest_app.web import (
+    activity,
+    batches,
+    docs,
+    health,
+    ingestions,
+    records,
+    sources,
+    status,
+    submission,
+)
 from ingest_app.web.api import Api
 from ingest_app.web.browsers import refuse_other_sites
 from ingest_app.web.problems import register_problems
@@ -48,7 +58,7 @@ def _register_api(app: Flask) -> None:
         },
     )
     api.ma_plugin.converter.add_attribute_function(document_settings)
-    for module in (submission, status, ingestions, records, sources, activity, health):
+    for module in (submission, status, ingestions, batches, records, sources, activity, health):
         api.register_blueprint(module.blueprint)
 
 

@@ -31,6 +31,7 @@ def test_document_lists_the_routes(document: dict[str, Any]) -> None:
         ("get", "/status/{ingestion_id}"),
         ("get", "/ingestions"),
         ("get", "/ingestions/{ingestion_id}"),
+        ("get", "/ingestions/{ingestion_id}/batches"),
         ("get", "/ingestions/{ingestion_id}/records"),
         ("post", "/ingestions/{ingestion_id}/cancel"),
         ("post", "/ingestions/{ingestion_id}/retry"),
