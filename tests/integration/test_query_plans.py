@@ -13,13 +13,14 @@ from sqlalchemy import event
 from ingest_app.database import Database
 from ingest_app.queue import activity, packing
 from ingest_app.queue.activity import Span, read_activity
+from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
 from ingest_app.queue.reading import read_status
 from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
 from ingest_app.queue.source_states import read_sources
-from ingest_app.states import Priority, RecordOutcome
+from ingest_app.states import BatchStatus, Priority, RecordOutcome
 from tests.support.clocks import START
 from tests.support.queues import Queue
 
@@ -211,6 +212,20 @@ def test_status_is_read_in_order_without_sorting(busy: Queue, limit: int | None)
             assert ",".join(status.parts)
             status.close()
         assert slow(found) == []
+
+
+@pytest.mark.parametrize("status", [None, BatchStatus.FAILED, BatchStatus.YET_TO_START])
+def test_batches_are_listed_in_order_without_sorting(
+    busy: Queue, status: BatchStatus | None
+) -> None:
+    for (ingestion_id,) in busy.rows("SELECT id FROM ingestions"):
+        with plans(busy.database) as found:
+            list_batches(busy.database, ingestion_id, limit=100, status=status)
+        assert slow(found) == []
+        assert any(f"{OF_THE_INGESTION} AND position>? AND position<?)" in one for one in found)
+        assert any(f"{OF_THE_INGESTION_PACKED} AND first_position<?)" in one for one in found)
+        ledger = [one for one in found if "dispatches" in one]
+        assert all("ix_dispatches_by_batch (batch_id=?)" in one for one in ledger)
 
 
 @pytest.mark.parametrize("outcome", [None, RecordOutcome.ERROR])
