@@ -92,7 +92,7 @@ def test_static_files_are_revalidated_under_the_same_policy(client: FlaskClient)
         pytest.param("/ui/static/nothing.js", id="no such file"),
         pytest.param("/ui/static/../pages.py", id="a file above"),
         pytest.param("/ui/static/..%2fpages.py", id="a file above, encoded"),
-        pytest.param("/ui/static/%2fetc%2fpasswd", id="an absolute path"),
+        pytest.param("/ui/static/css/../../pages.py", id="above it, from a folder"),
         pytest.param("/ui/static/a%00.js", id="NUL"),
         pytest.param("/ui/", id="no page"),
         pytest.param("/ui/ingestions/", id="no id"),
