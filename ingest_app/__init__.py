@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+if TYPE_CHECKING:
+    from ingest_app.application import configured_database_path, create_app
 
-from ingest_app import sqlite
-from ingest_app.clock import SystemClock
-from ingest_app.database import Database, make_folder_of, parse_url
-from ingest_app.dispatcher import Dispatcher
-from ingest_app.environment import read_environment
-from ingest_app.extensions import db, migrate
-from ingest_app.migrating import migrate as migrate_database
-from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
-from ingest_app.sources import options_of
-from ingest_app.web import register_web
+__all__ = ["configured_database_path", "create_app"]
 
 
-def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
-    """The application, its database created and migrated; no thread runs yet.
-
-    overrides: settings by name that come before environment and file.
-    Raises SettingsError, MigrationError or DatabaseError.
-    """
-    app, settings = _configure(overrides or {})
-    runtime = Runtime(settings, _open_database(app, settings), SystemClock())
-    runtime.attach(app)
-    if settings.dispatch:
-        Dispatcher(runtime).attach(app)
-    register_web(app)
-    return app
-
-
-def configured_database_path() -> Path:
-    """The database file that the settings name; it need not exist. Raises SettingsError."""
-    given = read_environment()
-    instance_path = Path(Flask(__name__, instance_path=instance_path_of(given)).instance_path)
-    return Path(str(parse_url(database_url_of(instance_path, given), instance_path).database))
-
-
-def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
-    given = {**read_environment(), **overrides}
-    app = Flask(__name__, instance_path=instance_path_of(given))
-    settings = load_settings(
-        Path(app.instance_path), given, options_of=options_of, environ=os.environ
-    )
-    return app, settings
-
-
-def _open_database(app: Flask, settings: Settings) -> Database:
-    url = parse_url(settings.database_url, Path(app.instance_path))
-    make_folder_of(url)
-    app.config["SQLALCHEMY_DATABASE_URI"] = url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = sqlite.engine_options()
-    db.init_app(app)
-    migrate.init_app(app)
-    with app.app_context():
-        database = Database(db.engine)
-    migrate_database(database)
-    return database
+def __getattr__(name: str) -> Any:
+    # `ingest status` imports this package too, and does without Flask and SQLAlchemy, which would
+    # take most of its time.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("ingest_app.application"), name)

@@ -10,6 +10,9 @@ from flask import Config
 
 from ingest_app.settings import SETTING_NAMES
 
+_CLIENTS_NAMES = frozenset({"url"})
+"""What the command line takes from the environment; the service has no use for it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -18,7 +21,7 @@ def read_environment() -> dict[str, Any]:
     config = Config("")
     config.from_prefixed_env("INGEST")
     given = _lower_keys(config)
-    for name in sorted(given.keys() - SETTING_NAMES):
+    for name in sorted(given.keys() - SETTING_NAMES - _CLIENTS_NAMES):
         # Not an error: Kubernetes sets INGEST_PORT and the like for a service called "ingest".
         _log.warning("setting_ignored name=INGEST_%s: there is no such setting", name.upper())
     return {name: value for name, value in given.items() if name in SETTING_NAMES}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -134,3 +134,30 @@ class SnapshotExpired(DatabaseError):
 
 class MigrationError(IngestError):
     """The schema of the database cannot be brought to the one this code needs."""
+
+
+class RequestFailed(IngestError):
+    """The service did not do what a client asked of it.
+
+    status: of its answer; None when there was none, or none to the end.
+    errors: which fields it did not accept and why, as in its problem (RFC 9457).
+    retry_after_seconds: how long it asked to be left alone.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        errors: Mapping[str, Any] | None = None,
+        retry_after_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.errors = errors or {}
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def is_refusal(self) -> bool:
+        """True when the service said no, and would again; False when it may have been unable."""
+        return self.status is not None and 300 <= self.status < 500 and self.status != 429

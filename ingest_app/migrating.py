@@ -29,8 +29,13 @@ def migrations_folder() -> Path:
 
 def schema_is_current(database: Database) -> bool:
     """True when the database is at the newest revision this code knows."""
+    return schema_revision(database) == _head()
+
+
+def schema_revision(database: Database) -> str | None:
+    """The revision of the database's schema; None when it has none yet."""
     with database.read() as connection:
-        return _revision(connection) == _head()
+        return _revision(connection)
 
 
 def check_writable(database: Database) -> None:

@@ -68,10 +68,14 @@ class ListPage:
 
 def read_ingestion(database: Database, ingestion_id: str) -> IngestionEntry:
     """One ingestion (UnknownIngestion)."""
-    query = select(ingestions).where(ingestions.c.id == ingestion_id)
     with database.read() as connection:
-        row = connection.execute(query).first()
-        entry = None if row is None else _look_up(connection, row)
+        return find_ingestion(connection, ingestion_id)
+
+
+def find_ingestion(connection: Connection, ingestion_id: str) -> IngestionEntry:
+    """The same inside a transaction."""
+    row = connection.execute(select(ingestions).where(ingestions.c.id == ingestion_id)).first()
+    entry = None if row is None else _look_up(connection, row)
     if entry is None:
         raise UnknownIngestion(ingestion_id)
     return entry
@@ -85,10 +89,18 @@ def list_ingestions(
     after: only those that come after this place. There may be fewer before the end, even none: a
         page looks at `MOST_LOOKED_AT` of them at most.
     """
+    with database.read() as connection:
+        return find_ingestions(connection, wanted, limit=limit, after=after)
+
+
+def find_ingestions(
+    connection: Connection, wanted: Wanted, *, limit: int, after: Place | None = None
+) -> ListPage:
+    """The same inside a transaction."""
     entries: list[IngestionEntry] = []
     batch_count, last = 0, None
     # A cursor left open would hold the snapshot beyond its transaction.
-    with database.read() as connection, connection.execute(_newest(after)) as newest:
+    with connection.execute(_newest(after)) as newest:
         for looked_at, row in enumerate(newest):
             is_enough = len(entries) == limit or looked_at == MOST_LOOKED_AT
             if is_enough or (batch_count and batch_count + row.batch_count > _MOST_BATCHES):

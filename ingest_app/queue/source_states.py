@@ -18,26 +18,17 @@ from ingest_app.queue.columns import PACKED_WAITING, WAITING, slot_of
 from ingest_app.queue.reasons import NOT_CONFIGURED, NOTHING_WAITS, reason
 from ingest_app.queue.refusing import Wait, refusal
 from ingest_app.queue.statements import IN_FLIGHT_COUNT, SOURCE
+from ingest_app.queue.waiting_counts import Count, Line, count_waiting
 from ingest_app.settings import SourceSettings
 from ingest_app.states import Priority
 
 _CLOCKS_DRIFT = timedelta(seconds=0.1)
 
-# A count for each index: of what is packed, what waits for the first time and what waits again.
-_GROUPED = (
+_RETRIES = (
     select(batches.c.priority_rank, func.count().label("count"))
-    .where(batches.c.source == bindparam("the_source"), WAITING)
+    .where(batches.c.source == bindparam("the_source"), WAITING, batches.c.not_before.is_not(None))
     .group_by(batches.c.priority_rank)
 )
-_WAITING_COUNTS = (
-    select(packed_batches.c.priority_rank, func.sum(packed_batches.c.batch_count).label("count"))
-    .where(packed_batches.c.source == bindparam("the_source"), PACKED_WAITING)
-    .group_by(packed_batches.c.priority_rank),
-    _GROUPED.where(batches.c.not_before.is_(None)),
-    _GROUPED.where(batches.c.not_before.is_not(None)),
-)
-
-
 _NEXT_WITH_WORK = (
     select(func.min(batches.c.source)).where(
         batches.c.source > bindparam("the_name"), WAITING, batches.c.not_before.is_(None)
@@ -54,6 +45,8 @@ class SourceState:
 
     kind, interval_seconds, batch_size: None when it is not configured, as one that was taken out of
         the settings. next_slot_at: None when the slot is open.
+    waiting_is_estimated: True when so many wait that `waiting` is near the truth only, see
+        `waiting_counts`.
     waits_for: a sentence for people that says why nothing goes now; None when something does.
     """
 
@@ -64,6 +57,7 @@ class SourceState:
     batch_size: int | None
     next_slot_at: datetime | None
     waiting: Mapping[str, int]
+    waiting_is_estimated: bool
     in_flight_count: int
     paused_at: datetime | None
     deferred_until: datetime | None
@@ -77,7 +71,7 @@ class SourceState:
 class _Seen:
     row: Row | None
     source: SourceSettings | None
-    waiting: Mapping[str, int]
+    waiting: Mapping[Priority, Count]
     in_flight_count: int
 
 
@@ -88,7 +82,7 @@ def read_sources(
     with database.read() as connection:
         now = clock.read()
         return [
-            _state(connection, name, configured.get(name), now)
+            state_of(connection, name, configured.get(name), now)
             for name in _known(connection, configured)
         ]
 
@@ -101,7 +95,37 @@ def read_source(
         known = _known(connection, configured)
         if name not in known:
             raise NoSuchSource(name, known)
-        return _state(connection, name, configured.get(name), clock.read())
+        return state_of(connection, name, configured.get(name), clock.read())
+
+
+def state_of(
+    connection: Connection, name: str, source: SourceSettings | None, now: Moment
+) -> SourceState:
+    """The same inside a transaction; `source` is None when it is not configured."""
+    row = fetch_first(connection, SOURCE, {"the_source": name})
+    seen = _Seen(
+        row,
+        source,
+        _waiting_counts(connection, name),
+        fetch_value(connection, IN_FLIGHT_COUNT, {"the_source": name}),
+    )
+    return SourceState(
+        name=name,
+        kind=getattr(source, "kind", None),
+        configured=source is not None,
+        interval_seconds=getattr(source, "interval_seconds", None),
+        batch_size=getattr(source, "batch_size", None),
+        next_slot_at=_next_slot_at(row, source, now),
+        waiting={str(priority): count.number for priority, count in seen.waiting.items()},
+        waiting_is_estimated=any(count.is_estimate for count in seen.waiting.values()),
+        in_flight_count=seen.in_flight_count,
+        paused_at=getattr(row, "paused_at", None),
+        deferred_until=getattr(row, "deferred_until", None),
+        backoff_until=getattr(row, "backoff_until", None),
+        failure_count=getattr(row, "failure_count", 0),
+        last_error=getattr(row, "last_error", None),
+        waits_for=_waits_for(connection, seen, now),
+    )
 
 
 def _known(connection: Connection, configured: Mapping[str, SourceSettings]) -> Sequence[str]:
@@ -118,40 +142,14 @@ def _with_work(connection: Connection) -> Iterator[str]:
             name = fetch_value(connection, query, {"the_name": name})
 
 
-def _state(
-    connection: Connection, name: str, source: SourceSettings | None, now: Moment
-) -> SourceState:
-    row = fetch_first(connection, SOURCE, {"the_source": name})
-    seen = _Seen(
-        row,
-        source,
-        _waiting_counts(connection, name),
-        fetch_value(connection, IN_FLIGHT_COUNT, {"the_source": name}),
-    )
-    return SourceState(
-        name=name,
-        kind=getattr(source, "kind", None),
-        configured=source is not None,
-        interval_seconds=getattr(source, "interval_seconds", None),
-        batch_size=getattr(source, "batch_size", None),
-        next_slot_at=_next_slot_at(row, source, now),
-        waiting=seen.waiting,
-        in_flight_count=seen.in_flight_count,
-        paused_at=getattr(row, "paused_at", None),
-        deferred_until=getattr(row, "deferred_until", None),
-        backoff_until=getattr(row, "backoff_until", None),
-        failure_count=getattr(row, "failure_count", 0),
-        last_error=getattr(row, "last_error", None),
-        waits_for=_waits_for(connection, seen, now),
-    )
-
-
-def _waiting_counts(connection: Connection, name: str) -> Mapping[str, int]:
-    counts = dict.fromkeys(map(str, Priority), 0)
-    for query in _WAITING_COUNTS:
-        for rank, count in connection.execute(query, {"the_source": name}):
-            counts[str(list(Priority)[rank])] += count
-    return counts
+def _waiting_counts(connection: Connection, name: str) -> Mapping[Priority, Count]:
+    retries = dict.fromkeys(Priority, Count(0))
+    for rank, count in connection.execute(_RETRIES, {"the_source": name}):
+        retries[list(Priority)[rank]] = Count(count)
+    return {
+        priority: retries[priority] + count_waiting(connection, Line(name, priority.rank))
+        for priority in Priority
+    }
 
 
 def _next_slot_at(row: Row | None, source: SourceSettings | None, now: Moment) -> datetime | None:
@@ -169,7 +167,8 @@ def _next_slot_at(row: Row | None, source: SourceSettings | None, now: Moment) -
 
 
 def _waits_for(connection: Connection, seen: _Seen, now: Moment) -> str | None:
-    row, source, is_idle = seen.row, seen.source, not any(seen.waiting.values())
+    row, source = seen.row, seen.source
+    is_idle = not any(count.number for count in seen.waiting.values())
     if source is None:
         return NOTHING_WAITS if is_idle else NOT_CONFIGURED
     refused = refusal(connection, source, row, now) if row else None

@@ -13,6 +13,7 @@ from ingest_app.web import (
     activity,
     batches,
     docs,
+    forecast,
     health,
     ingestions,
     records,
@@ -22,6 +23,7 @@ from ingest_app.web import (
 )
 from ingest_app.web.api import Api
 from ingest_app.web.browsers import refuse_other_sites
+from ingest_app.web.forecast_entries import ONE_OF_BOTH
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
 
@@ -58,8 +60,19 @@ def _register_api(app: Flask) -> None:
         },
     )
     api.ma_plugin.converter.add_attribute_function(document_settings)
-    for module in (submission, status, ingestions, batches, records, sources, activity, health):
+    for module in (
+        submission,
+        status,
+        forecast,
+        ingestions,
+        batches,
+        records,
+        sources,
+        activity,
+        health,
+    ):
         api.register_blueprint(module.blueprint)
+    api.spec.components.schemas["PreviewQuery"].update(ONE_OF_BOTH)
 
 
 def _forbid_sniffing(response: Response) -> Response:

@@ -63,6 +63,12 @@ class ListQuerySchema(Schema):
         Priority, by_value=True, metadata={"description": "Only those of this priority."}
     )
     source = fields.String(metadata={"description": "Only those of this source."})
+    forecast = fields.Boolean(
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        metadata={"description": "Say of those that have not ended when they will."},
+    )
     limit = QueryInteger(
         load_default=LIST_DEFAULT,
         validate=validate.Range(1, LIST_LARGEST),
@@ -113,12 +119,6 @@ class IngestionEntrySchema(Schema):
         allow_none=True,
         metadata={"description": "When it was cancelled, if it was."},
     )
-
-
-class IngestionListSchema(Schema):
-    """One page of ingestions."""
-
-    ingestions = fields.List(fields.Nested(IngestionEntrySchema), required=True)
 
 
 class RetrySchema(Schema):
@@ -209,6 +209,10 @@ class SourceStateSchema(Schema):
         required=True, allow_none=True, metadata={"description": "Null when the slot is open."}
     )
     waiting = fields.Nested(WaitingSchema, required=True)
+    waiting_is_estimated = fields.Boolean(
+        required=True,
+        metadata={"description": "True when so many wait that `waiting` is near the truth only."},
+    )
     in_flight_count = fields.Integer(required=True)
     paused_at = Instant(required=True, allow_none=True)
     deferred_until = Instant(

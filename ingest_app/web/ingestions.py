@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from flask import url_for
 
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.forecast import list_with_forecasts
 from ingest_app.queue.listing import (
     MOST_LOOKED_AT,
     IngestionEntry,
+    ListPage,
     Place,
     Wanted,
     list_ingestions,
@@ -20,11 +23,11 @@ from ingest_app.runtime import current_runtime
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import (
     IngestionEntrySchema,
-    IngestionListSchema,
     ListQuerySchema,
     RetrySchema,
     cursor,
 )
+from ingest_app.web.forecast_entries import IngestionListSchema
 from ingest_app.web.schemas import INGESTION_ID_SCHEMA
 
 blueprint = Blueprint("ingestions", __name__, description="What was handed over.")
@@ -82,10 +85,9 @@ _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGES
 )
 def ingestions(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """List ingestions, newest first."""
-    limit, after = query.pop("limit"), query.pop("after", None)
-    page = list_ingestions(current_runtime().database, Wanted(**query), limit=limit, after=after)
-    headers = _link(query, limit, page.next_after) if page.next_after else {}
-    return {"ingestions": page.entries}, headers
+    page, entries = _with_forecasts(query) if query["forecast"] else _without(query)
+    headers = _link(query, page.next_after) if page.next_after else {}
+    return {"ingestions": entries}, headers
 
 
 @blueprint.get("/ingestions/<ingestion_id>", parameters=[_PATH])
@@ -149,6 +151,35 @@ def retry(wish: dict[str, str], ingestion_id: str) -> IngestionEntry:
     return read_ingestion(database, ingestion_id)
 
 
-def _link(query: dict[str, Any], limit: int, next_after: Place) -> dict[str, str]:
-    address = url_for("ingestions.ingestions", **query, limit=limit, after=cursor(next_after))
+def _without(query: dict[str, Any]) -> tuple[ListPage, Sequence[IngestionEntry]]:
+    page = list_ingestions(current_runtime().database, _wanted(query), **_where(query))
+    return page, page.entries
+
+
+def _with_forecasts(query: dict[str, Any]) -> tuple[ListPage, Sequence[dict[str, Any]]]:
+    runtime = current_runtime()
+    page, forecasts = list_with_forecasts(
+        runtime.database,
+        _wanted(query),
+        runtime.settings.sources,
+        clock=runtime.clock,
+        **_where(query),
+    )
+    entries = [
+        {**vars(entry), "forecast": forecasts.get(entry.ingestion_id)} for entry in page.entries
+    ]
+    return page, entries
+
+
+def _wanted(query: dict[str, Any]) -> Wanted:
+    return Wanted(query.get("status"), query.get("priority"), query.get("source"))
+
+
+def _where(query: dict[str, Any]) -> dict[str, Any]:
+    return {"limit": query["limit"], "after": query.get("after")}
+
+
+def _link(query: dict[str, Any], next_after: Place) -> dict[str, str]:
+    asked = {**query, "forecast": "true" if query["forecast"] else None}
+    address = url_for("ingestions.ingestions", **{**asked, "after": cursor(next_after)})
     return {"Link": f'<{address}>; rel="next"'}

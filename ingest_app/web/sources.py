@@ -21,6 +21,7 @@ _EXAMPLE = {
     "batch_size": 3,
     "next_slot_at": "2026-11-24T05:15:52.072735Z",
     "waiting": {"HIGH": 2, "MEDIUM": 1, "LOW": 0},
+    "waiting_is_estimated": False,
     "in_flight_count": 1,
     "paused_at": None,
     "deferred_until": None,

@@ -11,11 +11,13 @@ import psutil
 
 from tests.benchmarks.claiming import claims
 from tests.benchmarks.draining import drains
+from tests.benchmarks.foretelling import forecast_errors
 from tests.benchmarks.http_large import status_request, submission
 from tests.benchmarks.http_small import status_requests, submissions
 from tests.benchmarks.idling import idle_costs
 from tests.benchmarks.one_request import one_request_each
 from tests.benchmarks.pace import paces
+from tests.benchmarks.polling import looks
 from tests.benchmarks.report import Row, versions
 from tests.benchmarks.rounds import Plan
 from tests.benchmarks.waking import latencies
@@ -30,6 +32,8 @@ MEASURES: Mapping[str, Callable[[Plan], Sequence[Row]]] = {
     "B7": paces,
     "B8": idle_costs,
     "B9": latencies,
+    "B10": forecast_errors,
+    "B11": looks,
     "CPU": one_request_each,
 }
 

@@ -11,15 +11,18 @@ import pytest
 from sqlalchemy import event
 
 from ingest_app.database import Database
-from ingest_app.queue import activity, packing
+from ingest_app.queue import activity, packing, waiting_counts
 from ingest_app.queue.activity import Span, read_activity
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.forecast import list_with_forecasts, read_forecast
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
+from ingest_app.queue.previews import preview_submission
 from ingest_app.queue.reading import read_status
 from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
 from ingest_app.queue.source_states import read_sources
+from ingest_app.queue.waiting_counts import Line, count_waiting
 from ingest_app.states import BatchStatus, Priority, RecordOutcome
 from tests.support.clocks import START
 from tests.support.queues import Queue
@@ -246,9 +249,37 @@ def test_records_are_read_in_order_without_sorting(
 def test_what_waits_is_counted_along_the_index(busy: Queue) -> None:
     with plans(busy.database) as found:
         read_sources(busy.database, {"default": busy.source}, clock=busy.clock)
-    assert "SEARCH batches USING INDEX ix_batches_for_claim (source=?)" in found
+    rank_by_rank = "ix_batches_for_claim (source=? AND priority_rank=? AND"
+    assert [plan for plan in found if rank_by_rank in plan]
     # Sorting the few that wait again is no harm.
     assert [plan for plan in slow(found) if "ix_batches_for_retry" not in plan] == []
+
+
+def test_forecasts_look_up_what_they_count(busy: Queue) -> None:
+    configured = {"default": busy.source}
+    with plans(busy.database) as found:
+        _, forecasts = list_with_forecasts(
+            busy.database, Wanted(), configured, limit=200, after=None, clock=busy.clock
+        )
+        for ingestion_id in forecasts:
+            read_forecast(busy.database, ingestion_id, configured, clock=busy.clock)
+        preview_submission(busy.database, busy.source, id_count=9, clock=busy.clock)
+    assert len(forecasts) == 13
+    ahead = "ix_batches_for_claim (source=? AND priority_rank=? AND created_at>? AND created_at<?)"
+    assert [plan for plan in found if ahead in plan]
+    harmless = ("ix_batches_for_retry", "ingestions USING")  # the few that wait again, are listed
+    assert [plan for plan in slow(found) if not any(word in plan for word in harmless)] == []
+
+
+def test_an_estimate_looks_each_of_its_probes_up(
+    busy: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_counts, "COUNTED_MOST", 10)
+    with plans(busy.database) as found, busy.database.read() as connection:
+        assert count_waiting(connection, Line("default", 1)).is_estimate
+    assert slow(found) == []
+    (probes,) = [plan for plan in found if "VIRTUAL TABLE" in plan]
+    assert "SEARCH batches EXISTS USING INTEGER PRIMARY KEY (rowid=?)" in probes
 
 
 @pytest.mark.parametrize("most", [pytest.param(1, id="estimated"), pytest.param(99, id="counted")])

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -77,11 +77,13 @@ def test_wheel_made_from_the_tree_equals_the_one_made_from_the_sdist(
 def test_service_runs_from_the_wheel_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     instance = tmp_path / "instance"
     with _serving(installed, folder=tmp_path, instance=instance) as (server, url):
-        accepted = _call(f"{url}/ingest", {"ids": [1, 2, 3, 4, 5], "priority": "HIGH"})
-        batches = _ended(f"{url}/status/{accepted['ingestion_id']}")["batches"]
+        ingestion_id = _ingest(installed, url, "submit", "1", "2", "3", "4", "5").strip()
+        batches = _ended(f"{url}/status/{ingestion_id}")["batches"]
+        told = json.loads(_ingest(installed, url, "status", ingestion_id, "--json"))
         server.send_signal(signal.SIGTERM)
         assert server.wait(STOP_SECONDS) == 0
     assert [batch["ids"] for batch in batches] == [[1, 2, 3], [4, 5]]
+    assert (told["status"], told["batch_count"]) == ("completed", 2)
     assert _revisions(instance / "ingest.db") == _newest_revisions()
 
 
@@ -114,13 +116,12 @@ def _serving(
     """Gunicorn on a port the system chose, and its address; it is dead afterwards."""
     log = folder / "gunicorn.log"
     environ = {
-        "HOME": str(folder),  # gunicorn puts its control socket there
         "INGEST_INSTANCE_PATH": str(instance),
         "INGEST_INTERVAL_SECONDS": "0.2",
         "INGEST_SIMULATED_LATENCY_SECONDS": "0",
         "PATH": os.defpath,
     }
-    command = (commands / "gunicorn", "--bind", "127.0.0.1:0", "ingest_app:create_app()")
+    command = (commands / "ingest", "serve", "--bind", "127.0.0.1:0", "--workers", "1")
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -145,6 +146,13 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
     pytest.fail(f"gunicorn did not start:\n{log.read_text()}")
 
 
+def _ingest(commands: Path, url: str, *arguments: str) -> str:
+    """What the installed command prints."""
+    command = [str(commands / "ingest"), *arguments, "--url", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def _ended(status_url: str) -> Any:
     """The status of an ingestion, once all its batches are completed."""
     deadline = time.monotonic() + WORK_SECONDS
@@ -154,10 +162,8 @@ def _ended(status_url: str) -> Any:
     return status
 
 
-def _call(url: str, body: object = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=START_SECONDS) as answer:
+def _call(url: str) -> Any:
+    with urlopen(url, timeout=START_SECONDS) as answer:
         return json.load(answer)
 
 

@@ -233,6 +233,15 @@ def test_unknown_name_in_the_environment_is_ignored_with_a_warning(
     assert warning.startswith("setting_ignored name=INGEST_PORT")
 
 
+def test_address_for_the_command_line_is_no_setting_and_gives_no_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("INGEST_URL", "http://ingest.example")
+    with caplog.at_level(logging.WARNING):
+        assert load_environment(tmp_path) == load(tmp_path)
+    assert caplog.messages == []
+
+
 def test_known_name_in_the_environment_gives_no_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ NOT_OVER_HTTP = {
     errors.UpstreamUnreachable,  # a worker's
     errors.UpstreamBusy,  # a worker's
     errors.UpstreamRejected,  # a worker's
+    errors.RequestFailed,  # a client's
 }
 
 

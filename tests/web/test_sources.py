@@ -33,6 +33,7 @@ def test_all_configured_sources_are_listed(client: FlaskClient, submit: Submit) 
         "batch_size": 2,
         "next_slot_at": None,
         "waiting": {"HIGH": 2, "MEDIUM": 0, "LOW": 0},
+        "waiting_is_estimated": False,
         "in_flight_count": 0,
         "paused_at": None,
         "deferred_until": None,

@@ -1,0 +1,70 @@
+"""What all commands that speak to the service have in common."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ingest_app.client import DEFAULT_URL, Client
+from ingest_app.errors import RequestFailed
+
+Command = Callable[..., int | None]
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="For programs: JSON on standard output, nothing else."
+)
+
+
+def complete_ingestion_id(
+    context: click.Context, _: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """The newest ingestions whose id begins so, with what they are; none without the service."""
+    make_client: Callable[[str], Client] = context.obj or Client
+    try:
+        listed = make_client(context.params.get("url") or DEFAULT_URL).ingestions(limit=50)
+        newest = list(islice(listed, 50))
+    except (RequestFailed, ValueError):
+        return []
+    return [
+        CompletionItem(entry["ingestion_id"], help=f"{entry['status']}, {entry['id_count']} IDs")
+        for entry in newest
+        if entry["ingestion_id"].startswith(begun)
+    ]
+
+
+ingestion_argument = click.argument(
+    "ingestion_id", metavar="ID", shell_complete=complete_ingestion_id
+)
+
+
+def speaks_to_service(command: Command) -> Command:
+    """Give a command --url and --json, and call it with `client` and `as_json`.
+
+    The context's object makes the client from the address; it is Client itself by default.
+    """
+
+    @click.option(
+        "--url",
+        envvar="INGEST_URL",
+        show_envvar=True,
+        default=DEFAULT_URL,
+        show_default=True,
+        help="Address of the service.",
+    )
+    @json_option
+    @click.pass_context
+    @functools.wraps(command)
+    def run(context: click.Context, /, *, url: str, **given: Any) -> int | None:
+        make_client: Callable[[str], Client] = context.obj or Client
+        try:
+            client = make_client(url)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, param_hint="--url") from error
+        return command(client=client, **given)
+
+    return run

@@ -1,0 +1,141 @@
+"""The group of all commands: loads each when it is called, and turns every error into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ingest_app.cli.exits import ExitStatus
+from ingest_app.cli.output import note
+from ingest_app.cli.refusals import describe_errors
+from ingest_app.errors import IngestError, RequestFailed
+
+_SECTIONS = {
+    "Work": {
+        "submit": "submit:submit",
+        "status": "status:status",
+        "forecast": "status:forecast",
+        "watch": "watch:watch",
+        "records": "records:records",
+        "list": "listing:list_ingestions",
+        "cancel": "control:cancel",
+        "retry": "control:retry",
+    },
+    "Sources": {
+        "sources": "sources:sources",
+        "pause": "sources:pause",
+        "resume": "sources:resume",
+    },
+    "For the operator": {
+        "serve": "serve:serve",
+        "db": "db:db",
+        "verify": "verify:verify",
+        "completion": "completion:completion",
+    },
+}
+"""Where each command is, in the order of `--help`."""
+
+_COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
+
+
+class Program(click.Group):
+    """A group that loads its commands when they are called.
+
+    A command returns its exit status, None for 0; what it raises is one line on standard error.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, as `--help` has them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load a command."""
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, name = place.split(":")
+        command = getattr(import_module(f"ingest_app.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, section by section."""
+        for title, commands in _SECTIONS.items():
+            loaded = {name: self.get_command(ctx, name) for name in commands}
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(70)) for name, each in loaded.items() if each]
+                )
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **more: Any) -> Any:
+        """Run the command and exit."""
+        try:
+            status = super().main(args, **{**more, "standalone_mode": False})
+        except click.Abort:
+            status = _tell("interrupted.", ExitStatus.INTERRUPTED)
+        except click.ClickException as error:
+            status = _tell(_sentence(error), error.exit_code)
+        sys.exit(int(status or ExitStatus.DONE))
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the options, of which `--help` writes something already."""
+        try:
+            return super().make_context(*args, **more)
+        except BrokenPipeError:
+            _let_go_of_output()
+            raise click.exceptions.Exit(ExitStatus.READER_GONE) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its exit status, also that of what went wrong."""
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+            return status
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if _is_bug(error) and sys.flags.dev_mode:
+                raise
+            return _status_of(error)
+
+
+def _is_bug(error: Exception) -> bool:
+    return not isinstance(error, IngestError | OSError)
+
+
+def _status_of(error: Exception) -> int:
+    """Say what went wrong, and return what it is as an exit status."""
+    if isinstance(error, RequestFailed):
+        message = describe_errors(error.errors) or str(error)
+        return _tell(message, ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE)
+    if isinstance(error, IngestError):
+        return _tell(str(error), ExitStatus.UNUSABLE)
+    if isinstance(error, OSError):
+        _let_go_of_output()
+        if isinstance(error, BrokenPipeError):
+            return ExitStatus.READER_GONE
+        return _tell(f"{error.filename or 'output'}: {error.strerror}.", ExitStatus.UNUSABLE)
+    what = f"{type(error).__name__}: {error}"
+    return _tell(f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG)
+
+
+def _tell(message: str, status: int) -> int:
+    note(f"ingest: {' '.join(message.split())}")
+    return status
+
+
+def _sentence(error: click.ClickException) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{error.format_message()} See: {error.ctx.command_path} --help"
+    return error.format_message()
+
+
+def _let_go_of_output() -> None:
+    # What is still buffered would be written, in vain and with a traceback, when Python ends.
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

@@ -1,0 +1,98 @@
+"""What the service answers, as its clients see it; times are text (RFC 3339), durations seconds."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Outlook(TypedDict):
+    """When an ingestion goes on and ends; what is not known is None."""
+
+    batches_ahead: int
+    next_starts_at: str | None
+    finishes_at: str | None
+    remaining_seconds: float | None
+    approximate: bool
+
+
+class Forecast(Outlook):
+    """The outlook of one ingestion, with its reasons."""
+
+    ingestion_id: str
+    status: str
+    source: str
+    waiting_count: int
+    pace_seconds: float | None
+    waits_for: str | None
+    caveats: list[str]
+
+
+class Entry(TypedDict):
+    """An ingestion without its batches; `counts` says how many are in each state."""
+
+    ingestion_id: str
+    status: str
+    priority: str
+    source: str
+    created_at: str
+    id_count: int
+    batch_count: int
+    counts: dict[str, int]
+    first_triggered_at: str | None
+    last_completed_at: str | None
+    cancelled_at: str | None
+
+
+class ListedEntry(Entry):
+    """An ingestion in a list; it has no outlook once it has ended."""
+
+    forecast: Outlook | None
+
+
+class Delays(TypedDict):
+    """How many ingestions would wait longer, and how much longer each of them."""
+
+    ingestion_count: int
+    seconds: float
+
+
+class Prospect(TypedDict):
+    """What would become of a submission at one priority."""
+
+    batches_ahead: int
+    starts_at: str | None
+    finishes_at: str | None
+    remaining_seconds: float | None
+    delays: Delays
+
+
+class Preview(TypedDict):
+    """What would become of a submission that has not been made."""
+
+    source: str
+    id_count: int
+    batch_count: int
+    pace_seconds: float | None
+    waits_for: str | None
+    approximate: bool
+    caveats: list[str]
+    priorities: dict[str, Prospect]
+
+
+class SourceState(TypedDict):
+    """A source: its pace, what waits for it, and why nothing goes now."""
+
+    name: str
+    kind: str | None
+    configured: bool
+    interval_seconds: float | None
+    batch_size: int | None
+    next_slot_at: str | None
+    waiting: dict[str, int]
+    in_flight_count: int
+    paused_at: str | None
+    deferred_until: str | None
+    backoff_until: str | None
+    failure_count: int
+    last_error: str | None
+    waits_for: str | None

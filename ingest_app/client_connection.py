@@ -1,0 +1,188 @@
+"""How a client reaches the service: here alone are requests made, repeated and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests import Response
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
+
+from ingest_app.errors import RequestFailed
+
+_CONNECT_SECONDS = 5.0
+_SILENCE_SECONDS = 60.0
+_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
+"""Before each repetition of a request that may be repeated; after the last there is none."""
+
+_LONGEST_PAUSE_SECONDS = 30.0
+_CHUNK_BYTES = 64 * 1024
+_MAY_PASS = frozenset(
+    {
+        None,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+
+
+class Connection:
+    """Requests to one service; everything raises RequestFailed.
+
+    What may be repeated is, a few times, when there is no answer, or one that may pass. Redirects
+    are not followed: what is handed over stays where the user sent it.
+    """
+
+    def __init__(
+        self, url: str, *, session: requests.Session | None, sleep: Callable[[float], None]
+    ) -> None:
+        """Connect to nothing yet; ValueError when `url` is no address of a service."""
+        _check_url(url)
+        self.url = url.rstrip("/")
+        self._session = session or _session_for(self.url)
+        self._sleep = sleep
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The value that a GET answers with; parameters that are None are left out."""
+        return self._value(self._send("GET", path, params=query))
+
+    def pages(self, path: str, **query: Any) -> Iterator[Any]:
+        """The values of all pages, as their Links lead on (RFC 8288)."""
+        while True:
+            answer = self._send("GET", path, params=query)
+            yield self._value(answer)
+            following = answer.links.get("next")
+            if following is None:
+                return
+            # Only what it asks for: where the service is we know, also behind a proxy.
+            query = dict(parse_qsl(urlsplit(following["url"]).query))
+
+    def stream(self, path: str, **query: Any) -> Iterator[bytes]:
+        """What a GET answers with, as it arrives; an end before the end raises."""
+        answer = self._send("GET", path, params=query, stream=True)
+        with closing(answer):
+            try:
+                yield from answer.iter_content(_CHUNK_BYTES)
+            except requests.RequestException as error:
+                raise RequestFailed(f"{self._place} broke off in the middle.") from error
+
+    def post(self, path: str, *, is_repeatable: bool = True, **more: Any) -> Any:
+        """The value that a POST answers with."""
+        return self._value(self._send("POST", path, is_repeatable=is_repeatable, **more))
+
+    def _send(self, method: str, path: str, *, is_repeatable: bool = True, **more: Any) -> Response:
+        pauses = iter(_PAUSES_SECONDS if is_repeatable else ())
+        while True:
+            try:
+                return self._send_once(method, path, **more)
+            except RequestFailed as failure:
+                pause_seconds = next(pauses, None)
+                if pause_seconds is None or not _is_worth_repeating(failure):
+                    raise
+                self._sleep(max(pause_seconds, failure.retry_after_seconds))
+
+    def _send_once(self, method: str, path: str, **more: Any) -> Response:
+        try:
+            answer = self._session.request(
+                method,
+                self.url + path,
+                timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
+                allow_redirects=False,
+                **more,
+            )
+        except requests.RequestException as error:
+            raise RequestFailed(f"{self._place} cannot be reached: {_reason(error)}.") from error
+        if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+            with closing(answer):
+                raise self._failure(answer)
+        return answer
+
+    def _failure(self, answer: Response) -> RequestFailed:
+        problem = _problem_in(answer)
+        return RequestFailed(
+            problem.get("detail") or self._said(answer),
+            status=answer.status_code,
+            errors=problem.get("errors"),
+            retry_after_seconds=_retry_after_seconds(answer),
+        )
+
+    def _said(self, answer: Response) -> str:
+        if answer.is_redirect:
+            return f"{self._place} sends on to {answer.headers['Location']}: use that address."
+        return f"{self._place} answered {answer.status_code} {answer.reason}."
+
+    def _value(self, answer: Response) -> Any:
+        try:
+            value = answer.json()
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise RequestFailed(f"{self._place} is not this service, by its answer.")
+        return value
+
+    @property
+    def _place(self) -> str:
+        parts = urlsplit(self.url)
+        # Without the password that may be in it.
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("It must be an address like http://127.0.0.1:8000.")
+    parts.port  # noqa: B018 (raises ValueError when it is none)
+
+
+def _session_for(url: str) -> requests.Session:
+    session = requests.Session()
+    # A proxy of the environment is not for this machine.
+    session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
+    return session
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_worth_repeating(failure: RequestFailed) -> bool:
+    return failure.status in _MAY_PASS and failure.retry_after_seconds <= _LONGEST_PAUSE_SECONDS
+
+
+def _reason(error: BaseException) -> str:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, requests.Timeout):
+            return "no answer in time"
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror.lower()
+        seen = seen.__cause__ or seen.__context__
+    return "the connection broke off without an answer"
+
+
+def _problem_in(answer: Response) -> Mapping[str, Any]:
+    if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return {}
+    try:
+        problem = answer.json()
+    except (ValueError, requests.RequestException):
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _retry_after_seconds(answer: Response) -> float:
+    try:
+        return Retry().parse_retry_after(answer.headers.get("Retry-After", "0"))
+    except InvalidHeader:
+        return 0.0

@@ -1,0 +1,30 @@
+"""What gunicorn runs with unless its command line says otherwise.
+
+`ingest serve` uses it, and so does `gunicorn.conf.py` for `gunicorn wsgi:app`; from elsewhere:
+`gunicorn -c python:ingest_app.gunicorn_defaults "ingest_app:create_app()"`.
+"""
+
+import os
+
+from ingest_app.serving import on_starting, post_worker_init, pre_request, worker_exit
+
+__all__ = [
+    "bind",
+    "control_socket_disable",
+    "graceful_timeout",
+    "on_starting",
+    "post_worker_init",
+    "pre_request",
+    "threads",
+    "worker_class",
+    "worker_exit",
+    "workers",
+]
+
+bind = os.environ.get("INGEST_BIND", "127.0.0.1:8000")
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+threads = 8
+graceful_timeout = 30
+# A control socket would be shared by all instances of this user.
+control_socket_disable = True
