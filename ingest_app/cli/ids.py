@@ -17,7 +17,7 @@ from ingest_app.cli.exits import Unusable
 from ingest_app.cli.json_array import read_array
 
 Given = tuple[str, int]
-"""An ID as JSON, and its line, from 1."""
+"""An ID as JSON, and its line, from 1; 0 where there are no lines."""
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")  # "007" is text: as a number it would lose its zeros
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -26,7 +26,7 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"
 
 def from_arguments(tokens: Iterable[str], *, as_text: bool) -> Iterator[Given]:
     """One ID each."""
-    return ((as_json(token, as_text=as_text), place) for place, token in enumerate(tokens, 1))
+    return ((as_json(token, as_text=as_text), 0) for token in tokens)
 
 
 def from_file(file: BinaryIO, *, as_text: bool) -> Iterator[Given]:

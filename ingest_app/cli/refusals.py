@@ -32,13 +32,18 @@ def _words(failure: RequestFailed, part: Part) -> str:
 
 def _bad_ids(told: Mapping[str, object], part: Part) -> str:
     positions = [int(position) for position in told if position.isdigit()]
-    lines = [str(part.lines.of(position)) for position in positions if position < part.id_count]
-    if not lines:
+    places = [_place_of(position, part) for position in positions if position < part.id_count]
+    if not places:
         return f"ids: {_sentences(told)}"
-    first = _sentences(told[str(positions[0])])
-    others = f" Likewise: line {', '.join(lines[1:])}." if lines[1:] else ""
+    first = f"{places[0].capitalize()}: {_sentences(told[str(positions[0])])}"
+    others = f" Likewise: {', '.join(places[1:])}." if places[1:] else ""
     more = f" {_sentences(told['more'])}" if "more" in told else ""
-    return f"Line {lines[0]}: {first}{others}{more}"
+    return f"{first}{others}{more}"
+
+
+def _place_of(position: int, part: Part) -> str:
+    line = part.lines.of(position)
+    return f"line {line}" if line else f"argument {position + 1}"
 
 
 def _sentences(told: object) -> str:

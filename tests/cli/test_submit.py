@@ -125,7 +125,11 @@ def test_bad_ids_are_named_by_their_lines(run: Run, dry_run: list[str]) -> None:
     given = '["ok",\n null,\n "",\n 5.5]'
     line = one_line(run("submit", "-", *dry_run, input=given), 3)
     assert line.startswith("Line 2: null is not allowed: an ID is an integer")
-    assert line.endswith("Likewise: line 3, 4.")
+    assert line.endswith("Likewise: line 3, line 4.")
+
+
+def test_bad_arguments_are_named_by_their_place(run: Run) -> None:
+    assert one_line(run("submit", "1", ""), 3).startswith('Argument 2: "" is not allowed')
 
 
 def test_part_that_is_refused_is_named_and_those_before_it_are_stored(run: Run) -> None:

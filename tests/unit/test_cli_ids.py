@@ -54,7 +54,7 @@ def test_token_is_an_integer_where_nothing_is_lost(token: str, value: object) ->
 
 
 def test_as_text_everything_is_a_string() -> None:
-    assert [*from_arguments(["5", "x"], as_text=True)] == [('"5"', 1), ('"x"', 2)]
+    assert [*from_arguments(["5", "x"], as_text=True)] == [('"5"', 0), ('"x"', 0)]
     assert read("5\n", as_text=True) == [("5", 1)]
     assert read('[5, "x"]', as_text=True) == [("5", 1), ("x", 1)]
 
