@@ -124,8 +124,9 @@ class Activity:
 
     starts_at: when each bucket starts, aware UTC, on a full multiple of its length.
     outcomes: for each of them, and for IN_FLIGHT, a count for each bucket.
-    approximate: True when the counts are estimates from a part of the ledger. Those of a bucket are
-        then within a few percent; of what is rare there may be none.
+    approximate: True when the counts are estimates from a part of the ledger. The sum of a bucket
+        is then within a few percent, within ten or twenty of a source that is one among several;
+        of what is rare there may be none.
     """
 
     span: Span

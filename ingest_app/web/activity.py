@@ -67,7 +67,7 @@ class ActivitySchema(Schema):
     )
     approximate = fields.Boolean(
         required=True,
-        metadata={"description": "True when the counts are estimates, within a few percent."},
+        metadata={"description": "True when the counts are estimates."},
     )
     outcomes = fields.Nested(SlotsSchema, required=True)
 
@@ -81,7 +81,8 @@ class ActivitySchema(Schema):
     description=(
         "The sum over all outcomes is the number of slots used. A slot counts when its call began;"
         f" if none was made, when the batch was handed back. Of more than {MOST_COUNTED} slots a"
-        " part is counted and scaled up, evenly spread: what is rare may then be missing."
+        " part is counted and scaled up, evenly spread: a bucket is then within a few percent, of"
+        " one source among several within ten or twenty, and what is rare may be missing."
     ),
     responses=answers(
         HTTPStatus.UNPROCESSABLE_ENTITY,
