@@ -20,6 +20,7 @@ from tests.support.service import Service, gunicorn, instance_path, running
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 WIDTH, HEIGHT = 1180, 900
 BAD_ID = 1213
+BAD_BATCH = "Batch 11: 1 attempt"
 EVERY_FEW = 11
 
 CONFIGURATION = """
@@ -53,7 +54,7 @@ def main(minutes: float) -> None:
         service.ingest(range(100), "HIGH")
         service.post("/sources/prices/pause", {})
         _photograph(browser, service.url, "/", "overview")
-        _photograph(browser, service.url, f"/ui/ingestions/{failed_id}", "ingestion")
+        _photograph(browser, service.url, f"/ui/ingestions/{failed_id}?after=8", "ingestion")
 
 
 def _often_overloaded(call: Call) -> Answer:
@@ -70,7 +71,7 @@ def _working(folder: Path, upstream: Upstream) -> Any:
 
 def _hand_over(service: Service) -> str:
     service.ingest(range(1, 30_001), "LOW")
-    service.ingest([f"B{number:05}" for number in range(4_000)], source="prices")
+    service.ingest([f"B{number:05}" for number in range(9_000)], source="prices")
     failed_id = service.ingest(range(1_000, 12_000), source="catalog")
     service.ingest(range(200, 260), "HIGH")
     service.ingest(range(300, 460), "HIGH", source="catalog")
@@ -81,6 +82,8 @@ def _hand_over(service: Service) -> str:
 def _photograph(browser: Any, url: str, path: str, name: str) -> None:
     page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     page.goto(url + path)
+    if "after" in path:
+        page.get_by_role("button", name=BAD_BATCH).click()
     expect(page.locator("tbody [data-part=bar], #bar").first).to_be_visible()
     expect(page.locator("#activity-summary, #finish").first).not_to_be_empty()
     page.screenshot(path=IMAGES / f"{name}.png")

@@ -6,7 +6,7 @@ import { someIds } from "../shared/item_ids.js";
 import { serverClock } from "../shared/server_clock.js";
 import { batchState, counted, duration, number } from "../shared/words.js";
 
-const IDS_IN_ROW = 6;
+const IDS_IN_ROW = 5;
 const IDS_IN_DETAILS = 500;
 
 /** The rows of a batch, its details closed. */

@@ -8,7 +8,7 @@ import { counted, duration } from "../shared/words.js";
 export function showForecast(forecast) {
   const before = forecast.approximate ? "about " : "";
   showFinish(forecast, before);
-  showComing(byId("next"), forecast.next_starts_at, { before });
+  showComing(byId("next"), forecast.next_starts_at, { before: forecast.batches_ahead ? before : "" });
   setText(byId("ahead"), ahead(forecast, before));
   setText(byId("still"), counted(forecast.waiting_count, "batch", "batches"));
   setText(byId("pace"), pace(forecast.pace_seconds));
@@ -31,6 +31,7 @@ function showFinish(forecast, before) {
 
 function ahead(forecast, before) {
   if (forecast.waiting_count === 0) return "–";
+  if (forecast.batches_ahead === 0) return "none";
   return `${before}${counted(forecast.batches_ahead, "batch", "batches")}`;
 }
 
