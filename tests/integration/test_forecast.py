@@ -145,7 +145,7 @@ def test_calls_that_failed_lately_are_expected_to_fail_as_often(queue: Queue) ->
         foretold.waiting_count * foretold.pace_seconds * per_batch, abs=3 * foretold.pace_seconds
     )
     assert foretold.approximate
-    assert any("took 2.00 a batch" in caveat for caveat in foretold.caveats)
+    assert any("taken 2.00 dispatches" in caveat for caveat in foretold.caveats)
 
 
 def test_a_deferral_is_waited_out(queue: Queue) -> None:
