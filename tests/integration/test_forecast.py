@@ -341,3 +341,12 @@ def test_what_waits_near_the_head_is_exact_however_long_the_queue_is(
     foretold = forecast(queue, first)
     assert (foretold.batches_ahead, foretold.waiting_count) == (0, 9)
     assert not foretold.approximate
+
+
+def test_a_time_beyond_all_calendars_is_not_told(queue: Queue) -> None:
+    a_year = 366 * 86_400.0
+    foretold = preview(queue.using(interval_seconds=a_year), 10**9)
+    at_priority = foretold.priorities[Priority.HIGH]
+    assert at_priority.starts_at == queue.clock.now.at
+    assert at_priority.finishes_at is None
+    assert at_priority.remaining_seconds == pytest.approx(333_333_333 * a_year, rel=0.01)
