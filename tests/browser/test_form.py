@@ -1,4 +1,4 @@
-"""The form: what it takes for an ID, and that nothing is ever submitted twice."""
+"""The form: what stands in it is submitted, and nothing ever twice."""
 
 from __future__ import annotations
 
@@ -16,100 +16,6 @@ from .conftest import MAX_IDS
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Any]
-
-PARSE = """async ({text, options}) => {
-    const module = await import("/ui/static/submit/parse_ids.js");
-    return module.parseIds(text, options);
-}"""
-
-
-def parsed(page: Any, text: str, **options: Any) -> dict[str, Any]:
-    found = page.evaluate(PARSE, {"text": text, "options": {"heading": None, **options}})
-    return dict(found)
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens"),
-    [
-        pytest.param("1\n2\r\n3", ["1", "2", "3"], id="a line each, of any system"),
-        pytest.param(" 1, 2 ;3\t4 ", ["1", "2", "3", "4"], id="separators and spaces"),
-        pytest.param("1\n\n,,2\n", ["1", "2"], id="empty places"),
-        pytest.param("B7", ['"B7"'], id="text"),
-        pytest.param("\"B 7\"\n'x'", ['"B 7"', '"x"'], id="quotes around"),
-        pytest.param('a"b\\c', ['"a\\"b\\\\c"'], id="characters that JSON escapes"),
-        pytest.param("007", ['"007"'], id="leading zeros would be lost"),
-        pytest.param("-5 ,+5,-0", ["-5", '"+5"', '"-0"'], id="signs"),
-        pytest.param("5.0\n1e3", ['"5.0"', '"1e3"'], id="not written as an integer"),
-        pytest.param("9223372036854775807", ["9223372036854775807"], id="the largest integer"),
-        pytest.param("9223372036854775808", ['"9223372036854775808"'], id="more than 64 bits"),
-        pytest.param("-9223372036854775808", ["-9223372036854775808"], id="the least integer"),
-        pytest.param('[1, "1", "B7"]', ["1", '"1"', '"B7"'], id="JSON says which is which"),
-        pytest.param(
-            "[9007199254740993]", ["9007199254740993"], id="more digits than a number has"
-        ),
-        pytest.param("[]", [], id="an empty array"),
-        pytest.param("", [], id="nothing"),
-    ],
-)
-def test_text_becomes_ids(scratch_page: Any, text: str, tokens: list[str]) -> None:
-    assert parsed(scratch_page, text)["tokens"] == tokens
-
-
-@pytest.mark.parametrize(
-    ("text", "tokens", "heading"),
-    [
-        pytest.param("id,name\n5,Lamp\n6,Desk", ["5", "6"], "id", id="a usual heading"),
-        pytest.param("thing\n5\n6", ["5", "6"], "thing", id="a word above integers"),
-        pytest.param("A1,x\nA2,y", ['"A1"', '"A2"'], None, id="text all the way"),
-        pytest.param("5;a\n6;b", ["5", "6"], None, id="semicolons"),
-        pytest.param("5\ta\r\n6\tb", ["5", "6"], None, id="tabs"),
-        pytest.param('"a,b",1\n"c ""d""",2', ['"a,b"', '"c \\"d\\""'], None, id="quotes"),
-        pytest.param('A1,"two\nlines"\nA2,y', ['"A1"', '"A2"'], None, id="a row over two lines"),
-    ],
-)
-def test_csv_gives_its_first_column(
-    scratch_page: Any, text: str, tokens: list[str], heading: str | None
-) -> None:
-    found = parsed(scratch_page, text, format="csv")
-    assert found["tokens"] == tokens
-    assert found["heading"] == heading
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        pytest.param("[1, 2.5]", "ID number 2 is neither an integer nor text.", id="a fraction"),
-        pytest.param("[true]", "ID number 1 is neither an integer nor text.", id="a boolean"),
-        pytest.param("[[1]]", "ID number 1 is neither an integer nor text.", id="nested"),
-        pytest.param('["", 2]', "ID number 1 is empty.", id="empty text"),
-        pytest.param("[92233720368547758080]", "ID number 1 has more than 64 bits.", id="large"),
-        pytest.param("x" * 256, "ID number 1 is longer than 255 characters.", id="long"),
-        pytest.param(
-            '["a\\u0000"]', "ID number 1 has a character that cannot be stored.", id="NUL"
-        ),
-    ],
-)
-def test_what_is_no_id_is_named_with_its_place(scratch_page: Any, text: str, problem: str) -> None:
-    assert parsed(scratch_page, text)["problems"] == [problem]
-
-
-@pytest.mark.parametrize(
-    ("text", "failure"),
-    [
-        pytest.param('{"ids": [1]}', None, id="an object is read as a list"),
-        pytest.param("[1, 2", "This is not a JSON array: ", id="cut off"),
-    ],
-)
-def test_json_that_cannot_be_read_says_so(
-    scratch_page: Any, text: str, failure: str | None
-) -> None:
-    found = parsed(scratch_page, text)["failure"]
-    assert found is None if failure is None else found.startswith(failure)
-
-
-def test_numbers_can_be_sent_as_text_and_each_id_only_once(scratch_page: Any) -> None:
-    assert parsed(scratch_page, "5, 5, B7")["duplicateCount"] == 1
-    assert parsed(scratch_page, "5, 5, B7", asText=True, once=True)["tokens"] == ['"5"', '"B7"']
 
 
 def test_a_large_file_is_read_beside_the_page_and_submitted(

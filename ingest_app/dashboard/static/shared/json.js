@@ -1,22 +1,39 @@
 // JSON in which integers keep all their digits: IDs have up to 64 bits, numbers here only 53.
 
 const LONG_NUMBER = /[0-9]{16}/;
+const LONG_INTEGER = /^-?[1-9][0-9]{15,}$/;
+const PIECES = /\\.|"|-?[0-9][0-9.eE+-]*/gs;
+
+// Not every browser tells a reviver how a number was written, so long integers travel as strings
+// that no one else can have written.
+const mark = `integer ${[...crypto.getRandomValues(new Uint32Array(4))].join("-")} `;
+const marked = new RegExp(`"${mark}(-?[0-9]+)"`, "g");
 
 /** The value of a JSON text; integers that a number cannot hold are BigInts (SyntaxError). */
 export function readJson(text) {
-  return LONG_NUMBER.test(text) ? JSON.parse(text, exact) : JSON.parse(text);
+  const value = JSON.parse(text); // in any case: what is wrong is said of this text
+  return LONG_NUMBER.test(text) ? JSON.parse(withMarks(text), taken) : value;
 }
 
 /** The JSON text of such a value. */
-export function writeJson(value, indent) {
-  return JSON.stringify(value, asWritten, indent);
+export function writeJson(value) {
+  return JSON.stringify(value, given)?.replace(marked, "$1");
 }
 
-function exact(_key, value, context) {
-  if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
-  return /^-?[0-9]+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
+function withMarks(text) {
+  let isInside = false; // a string
+  return text.replace(PIECES, (piece) => {
+    if (piece === '"') isInside = !isInside;
+    return !isInside && LONG_INTEGER.test(piece) ? `"${mark}${piece}"` : piece;
+  });
 }
 
-function asWritten(_key, value) {
-  return typeof value === "bigint" ? JSON.rawJSON(String(value)) : value;
+function taken(_key, value) {
+  if (typeof value !== "string" || !value.startsWith(mark)) return value;
+  const digits = value.slice(mark.length);
+  return Number.isSafeInteger(Number(digits)) ? Number(digits) : BigInt(digits);
+}
+
+function given(_key, value) {
+  return typeof value === "bigint" ? mark + value : value;
 }

@@ -2,6 +2,8 @@
 
 import { readJson, writeJson } from "../shared/json.js";
 import { csvColumn, looksLikeHeading } from "./csv_column.js";
+import { listed } from "./plain_list.js";
+import { Unusable } from "./unusable.js";
 
 const INTEGER = /^(0|-?[1-9][0-9]*)$/;
 const LEAST = -(2n ** 63n);
@@ -20,9 +22,9 @@ const SHOWN_PROBLEMS = 10;
  */
 export function parseIds(text, options) {
   const format = options.format || formatOf(text, options.fileName ?? "");
-  const found = readers[format](text, options);
+  const found = foundIn(text, format, options);
   if (found.failure) return { ...emptyResult(format), ...found };
-  const tokens = found.values.map(format === "json" ? tokenOf : tokenOfText).map(asAsked(options));
+  const tokens = found.tokens.map(asAsked(options));
   const unique = new Set(tokens);
   return {
     format,
@@ -42,33 +44,44 @@ function formatOf(text, fileName) {
   return /^\s*\[/.test(text) ? "json" : "list";
 }
 
+function foundIn(text, format, options) {
+  try {
+    return readers[format](text, options);
+  } catch (error) {
+    if (error instanceof Unusable) return { failure: error.message };
+    throw error;
+  }
+}
+
 function readList(text) {
-  return { values: text.split(/[\r\n,;\t]+/).map(trimmed).filter(Boolean) };
+  const tokens = [];
+  for (const { quoted, plain } of listed(text)) {
+    tokens.push(plain === undefined ? JSON.stringify(quoted) : tokenOfText(plain));
+  }
+  return { tokens };
 }
 
 function readCsv(text, { heading }) {
   const cells = csvColumn(text).map((cell) => cell.trim()).filter(Boolean);
   const skipped = heading ?? looksLikeHeading(cells, INTEGER);
-  return { values: skipped ? cells.slice(1) : cells, heading: skipped ? cells[0] : null };
+  const values = skipped ? cells.slice(1) : cells;
+  return { tokens: values.map(tokenOfText), heading: skipped ? cells[0] : null };
 }
 
 function readArray(text) {
   try {
     const value = readJson(text);
-    return Array.isArray(value) ? { values: value } : { failure: "This JSON is not an array." };
+    if (!Array.isArray(value)) return { failure: "This JSON is not an array." };
+    return { tokens: value.map(tokenOf) };
   } catch (error) {
     return { failure: `This is not a JSON array: ${error.message}` };
   }
 }
 
-/** A line of a list may have its ID between quotes. */
-function trimmed(line) {
-  const bare = line.trim();
-  return /^"[^"]*"$/.test(bare) || /^'[^']*'$/.test(bare) ? bare.slice(1, -1) : bare;
-}
-
 // JSON says itself which ID is a number and which is text.
 function tokenOf(value) {
+  // Written with a fraction or exponent, and beyond what such a number is exact for.
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) return value.toExponential();
   return writeJson(value);
 }
 
