@@ -66,6 +66,7 @@ _TEXTS = {
 
 
 @blueprint.get("/ingestions/<ingestion_id>/records", parameters=[_PATH])
+@blueprint.etag
 @blueprint.arguments(RecordsQuerySchema(), location="query")
 @blueprint.response(200, RecordPageSchema(), example=_EXAMPLE, headers=_HEADERS)
 @blueprint.doc(

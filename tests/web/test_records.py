@@ -360,3 +360,14 @@ def test_head_answers_as_get_without_the_body(
 ) -> None:
     answer = client.head(address(stored([1]), f"format={form}"))
     assert (answer.status_code, answer.data) == (200, b"")
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(
+    app: Flask, client: FlaskClient, stored: Stored
+) -> None:
+    page = address(stored([1, 2]))
+    tag = {"If-None-Match": client.get(page).headers["ETag"]}
+    assert client.get(page, headers=tag).status_code == 304
+    with runtime_of(app).database.write() as connection:
+        connection.execute(text("UPDATE records SET data = '2' WHERE position = 2"))
+    assert client.get(page, headers=tag).status_code == 200

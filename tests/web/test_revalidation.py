@@ -21,6 +21,9 @@ POLLED = [
     pytest.param("/status/{id}", id="one with its batches"),
 ]
 
+# Told by the clock, and empty before and after a cancellation.
+OTHERS_POLLED = ["/activity", "/ingestions/{id}/records"]
+
 
 @pytest.mark.parametrize("address", POLLED)
 def test_what_has_not_changed_is_not_sent_again(
@@ -99,8 +102,7 @@ def test_streamed_answer_is_not_read_for_a_tag(app: Flask) -> None:
 
 def test_polled_routes_are_documented(client: FlaskClient) -> None:
     paths: dict[str, Any] = client.get("/openapi.json").json["paths"]
-    # The last is told by the clock, so whether it has changed as well.
-    for address in [*(str(row.values[0]) for row in POLLED), "/activity"]:
+    for address in [*(str(row.values[0]) for row in POLLED), *OTHERS_POLLED]:
         route = paths[address.replace("{id}", "{ingestion_id}")]["get"]
         assert route["responses"]["304"] == {"$ref": "#/components/responses/NOT_MODIFIED"}
         assert "ETag" in route["responses"]["200"]["headers"]
