@@ -130,6 +130,8 @@ def open_page(browser: Any, service: Service, expected: list[str]) -> Iterator[C
 
     yield open_page
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # the test is over, whatever is under way
         context.close()
     unexpected = [
         complaint

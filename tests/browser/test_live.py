@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browsing import expect, go_out_of_sight
+from tests.support.browsing import expect, go_out_of_sight, look_again
 from tests.support.service import Service
 
 from .conftest import BAD_ID
@@ -81,7 +81,7 @@ def test_a_service_that_is_gone_is_asked_less_and_less_often(
     expected += ["ERR_FAILED", "failed: "]
     page.route("**/sources", lambda route: route.abort())
     paths = requests_of(page)
-    page.evaluate("dispatchEvent(new Event('online'))")
+    look_again(page)
     for seconds in (4, 8, 16, 30):
         expect(page.locator("#banner-again")).to_have_text(f"Asking again in {seconds} s.")
         before = paths.count("sources")
@@ -97,7 +97,7 @@ def test_focus_and_open_rows_survive_a_refresh(open_page: OpenPage, service: Ser
     attempts = page.get_by_role("button", name=re.compile("Batch 1: 1 attempt"))
     attempts.press("Enter")
     with page.expect_response("**/batches?*"):
-        page.evaluate("dispatchEvent(new Event('online'))")
+        look_again(page)
     expect(attempts).to_be_focused()
     expect(attempts).to_have_attribute("aria-expanded", "true")
     expect(page.locator(".attempts li")).to_have_count(1)

@@ -78,6 +78,11 @@ def go_out_of_sight(page: Any, *, hidden: bool) -> None:
     )
 
 
+def look_again(page: Any) -> None:
+    """Make the page ask the service at once, as when the computer is connected again."""
+    page.evaluate("dispatchEvent(new Event('online'))")
+
+
 def _failure_of(request: Any) -> Iterator[str]:
     if "ERR_ABORTED" not in (request.failure or ""):
         yield f"failed: {request.url}"

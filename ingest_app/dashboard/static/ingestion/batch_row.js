@@ -29,9 +29,10 @@ export function showBatch(row, batch) {
   setText(parts.error, batch.status === "completed" ? "" : batch.last_error);
   showInstant(parts.started, batch.triggered_at, { seconds: true });
   showInstant(parts.ended, batch.completed_at, { seconds: true });
-  setText(parts.toggle, number(batch.dispatches.length));
-  const said = counted(batch.dispatches.length, "attempt");
-  setAttribute(parts.toggle, "aria-label", `Batch ${batch.position}: ${said}, show all`);
+  const { count, shown } = attempts(batch);
+  setText(parts.toggle, number(count));
+  const said = `Batch ${batch.position}: ${counted(count, "attempt")}, show ${shown}`;
+  setAttribute(parts.toggle, "aria-label", said);
   if (!parts.details.hidden) showDetails(row);
 }
 
@@ -44,13 +45,33 @@ function toggle(row) {
 
 function showDetails({ batch, parts }) {
   setText(parts.all_ids, `IDs: ${someIds(batch.ids, IDS_IN_DETAILS)}`);
-  // The ledger only grows, so the place in it says which is which.
-  updateList(parts.attempts, [...batch.dispatches.entries()], {
-    key: ([place]) => place,
+  updateList(parts.attempts, named(batch.dispatches), {
+    key: ({ name }) => name,
     create: () => fromTemplate("attempt-template"),
-    update: (view, [, dispatch]) => showAttempt(view, dispatch),
+    update: (view, { dispatch }) => showAttempt(view, dispatch),
   });
   parts.untried.hidden = batch.dispatches.length > 0;
+  const { count, shown } = attempts(batch);
+  parts.which.hidden = shown === "all";
+  setText(parts.which, `Of ${counted(count, "attempt")} ${shown}:`);
+}
+
+/** How many there were, and which of them the service tells. */
+function attempts({ attempt_count: attemptCount, dispatches }) {
+  // Deferred dispatches are no attempts for the service; for people they are.
+  const count = Math.max(attemptCount, dispatches.length);
+  const isAll = count === dispatches.length;
+  return { count, shown: isAll ? "all" : `the last ${number(dispatches.length)}` };
+}
+
+/** Only the last dispatches are told, so their places shift; their times and attempts stay. */
+function named(dispatches) {
+  const seen = new Map();
+  return dispatches.map((dispatch) => {
+    const name = `${dispatch.dispatched_at ?? dispatch.finished_at} ${dispatch.attempt}`;
+    seen.set(name, (seen.get(name) ?? 0) + 1);
+    return { name: `${name} ${seen.get(name)}`, dispatch };
+  });
 }
 
 function showAttempt({ parts }, dispatch) {

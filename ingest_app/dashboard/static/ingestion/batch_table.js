@@ -38,7 +38,7 @@ export class BatchTable {
   /** Read the page that is wanted and show it. */
   async refresh(entry, signal) {
     setAttribute(byId("batch-from"), "max", entry.batch_count);
-    const { status } = fromAddress(["status"]);
+    const status = byId("batch-status").value;
     const query = { status, after: this.#pager.after || "", limit: PAGE };
     const { entries, next } = await readPages(withQuery(`${this.#path}/batches`, query), "batches", {
       wanted: 1,

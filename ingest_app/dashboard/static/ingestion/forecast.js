@@ -2,6 +2,7 @@
 
 import { byId, element, setText, updateList } from "../shared/dom.js";
 import { showComing, showInstant, withLocalTimes } from "../shared/instants.js";
+import { hasEnded } from "../shared/states.js";
 import { counted, duration } from "../shared/words.js";
 
 /** Show what `/forecast` answered. */
@@ -12,7 +13,7 @@ export function showForecast(forecast) {
   setText(byId("ahead"), ahead(forecast, before));
   setText(byId("still"), counted(forecast.waiting_count, "batch", "batches"));
   setText(byId("pace"), pace(forecast.pace_seconds));
-  setText(byId("why"), hasEnded(forecast) ? "" : withLocalTimes(forecast.waits_for ?? ""));
+  setText(byId("why"), hasEnded(forecast.status) ? "" : withLocalTimes(forecast.waits_for ?? ""));
   updateList(byId("caveats"), forecast.caveats, {
     key: (caveat) => caveat,
     create: (caveat) => ({ root: element("li", withLocalTimes(caveat)) }),
@@ -21,7 +22,7 @@ export function showForecast(forecast) {
 }
 
 function showFinish(forecast, before) {
-  const ended = hasEnded(forecast);
+  const ended = hasEnded(forecast.status);
   setText(byId("finish-label"), ended ? "Ended" : "Finishes");
   if (ended) return showInstant(byId("finish"), forecast.finishes_at, { seconds: true });
   const { remaining_seconds: seconds } = forecast;
@@ -38,8 +39,4 @@ function ahead(forecast, before) {
 function pace(seconds) {
   if (seconds === null) return "not known";
   return seconds < 60 ? `a batch every ${Number(seconds.toFixed(2))} s` : `a batch every ${duration(seconds)}`;
-}
-
-function hasEnded(forecast) {
-  return ["completed", "failed", "cancelled"].includes(forecast.status);
 }

@@ -5,6 +5,7 @@ import { byId, fromTemplate, setAttribute, setText, updateList } from "../shared
 import { showInstant } from "../shared/instants.js";
 import { writeJson } from "../shared/json.js";
 import { withQuery } from "../shared/paging.js";
+import { hasEnded } from "../shared/states.js";
 import { number } from "../shared/words.js";
 import { Pager } from "./pager.js";
 
@@ -31,10 +32,10 @@ export class RecordTable {
   /** Read the page that is wanted, if anything may have changed since it was read. */
   async refresh(entry, signal) {
     const path = withQuery(this.#path, { ...wanted(), after: this.#pager.after || "", limit: PAGE });
-    const { completed, failed, triggered } = entry.counts;
-    // This list has no ETag; it changes only when a batch ends or goes again.
-    const version = [path, completed, failed, triggered, entry.last_completed_at].join();
-    if (version === this.#shown) return;
+    // What has not ended may get records without a change of its counts.
+    const { completed, failed } = entry.counts;
+    const version = [path, completed, failed, entry.last_completed_at].join();
+    if (version === this.#shown && hasEnded(entry.status)) return;
     const { body, next } = await read(path, { signal });
     showRows(body.records);
     showNone(body.records);

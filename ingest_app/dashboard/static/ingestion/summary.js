@@ -3,6 +3,7 @@
 import { byId, element, setAttribute, setText, updateList } from "../shared/dom.js";
 import { showInstant } from "../shared/instants.js";
 import { showStateBar } from "../shared/state_bar.js";
+import { endedCount } from "../shared/states.js";
 import { batchState, counted, ingestionState, number } from "../shared/words.js";
 
 /** Show an ingestion; `pick(status)` is called when a count is clicked. */
@@ -27,9 +28,8 @@ function showFailed(count) {
 
 function showProgress({ counts, batch_count: batchCount }, pick) {
   showStateBar(byId("bar"), counts);
-  const ended = counts.completed + counts.failed + counts.cancelled;
   // Rounded down: 100% is for what has ended altogether.
-  setText(byId("percent"), `${Math.floor((100 * ended) / batchCount)}%`);
+  setText(byId("percent"), `${Math.floor((100 * endedCount(counts)) / batchCount)}%`);
   updateList(byId("counts"), Object.entries(counts), {
     key: ([state]) => state,
     create: ([state]) => countButton(state, pick),

@@ -2,6 +2,7 @@
 
 import { byId, element, setText, updateList } from "../shared/dom.js";
 import { localTime } from "../shared/instants.js";
+import { sum } from "../shared/states.js";
 import { counted, listed, number } from "../shared/words.js";
 
 /** The outcomes from the bottom of the chart to its top. */
@@ -87,8 +88,4 @@ function totalsOf(activity) {
   return Object.fromEntries(
     OUTCOMES.map((outcome) => [outcome, activity.outcomes[outcome].reduce((a, b) => a + b, 0)]),
   );
-}
-
-function sum(counts) {
-  return Object.values(counts).reduce((total, count) => total + count, 0);
 }

@@ -1,11 +1,12 @@
 // The newest ingestions that pass the filters, with how far each is and when it will be done.
 
 import { addressOf } from "../api.js";
-import { bindToAddress, fromAddress } from "../shared/address_bar.js";
+import { bindToAddress } from "../shared/address_bar.js";
 import { byId, fromTemplate, setAttribute, setText, updateList } from "../shared/dom.js";
 import { showComing, showInstant } from "../shared/instants.js";
 import { readPages, withQuery } from "../shared/paging.js";
 import { showStateBar } from "../shared/state_bar.js";
+import { endedCount } from "../shared/states.js";
 import { duration, ingestionState, number } from "../shared/words.js";
 
 const PAGE = 25;
@@ -18,8 +19,7 @@ export class IngestionList {
 
   /** changed: called when something else is to be shown. */
   constructor(changed) {
-    const selects = FILTERS.map((name) => [name, byId(`filter-${name}`)]);
-    bindToAddress(Object.fromEntries(selects), () => {
+    bindToAddress(filterSelects(), () => {
       this.#wanted = PAGE;
       changed();
     });
@@ -37,7 +37,7 @@ export class IngestionList {
   /** Read the list and show it. */
   async refresh(signal) {
     const limit = Math.min(this.#wanted, LIMIT_LARGEST);
-    const path = withQuery("/ingestions", { ...fromAddress(FILTERS), forecast: true, limit });
+    const path = withQuery("/ingestions", { ...filters(), forecast: true, limit });
     const options = { wanted: this.#wanted, signal };
     const { entries, next } = await readPages(path, "ingestions", options);
     this.#count = entries.length;
@@ -46,8 +46,18 @@ export class IngestionList {
   }
 }
 
+// The selects, not the address, where anything may stand.
+function filters() {
+  const chosen = Object.entries(filterSelects()).map(([name, select]) => [name, select.value]);
+  return Object.fromEntries(chosen);
+}
+
+function filterSelects() {
+  return Object.fromEntries(FILTERS.map((name) => [name, byId(`filter-${name}`)]));
+}
+
 function isFiltered() {
-  return Object.values(fromAddress(FILTERS)).some(Boolean);
+  return Object.values(filters()).some(Boolean);
 }
 
 function showRows(entries) {
@@ -95,9 +105,8 @@ function showRow({ parts }, entry) {
 }
 
 function progressWords({ counts, batch_count: batchCount }) {
-  const ended = counts.completed + counts.failed + counts.cancelled;
   const failed = counts.failed ? `, ${number(counts.failed)} failed` : "";
-  return `${number(ended)} of ${number(batchCount)}${failed}`;
+  return `${number(endedCount(counts))} of ${number(batchCount)}${failed}`;
 }
 
 function showFinish(cell, { forecast, last_completed_at: lastCompletedAt, cancelled_at: cancelledAt }) {

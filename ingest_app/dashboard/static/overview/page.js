@@ -16,11 +16,9 @@ const activity = new Activity(() => refreshNow());
 const refreshNow = poll(refresh);
 
 async function refresh(signal) {
-  const [sources] = await Promise.all([
-    readSources(signal),
-    ingestions.refresh(signal),
-    activity.refresh(signal),
-  ]);
+  // First, because a filter by source can be chosen only when the sources are known.
+  const sources = await readSources(signal);
+  await Promise.all([ingestions.refresh(signal), activity.refresh(signal)]);
   showWelcome(ingestions.isEmpty && sources.every((source) => source.in_flight_count === 0));
 }
 

@@ -5,6 +5,7 @@ import { byId, fromTemplate, setAttribute, setText, updateList } from "../shared
 import { localTime, withLocalTimes } from "../shared/instants.js";
 import { announce, attempt } from "../shared/notices.js";
 import { serverClock } from "../shared/server_clock.js";
+import { sum } from "../shared/states.js";
 import { everyTick } from "../shared/ticking.js";
 import { counted, duration, number, pace } from "../shared/words.js";
 
@@ -91,14 +92,18 @@ function stateOf(source) {
   if (source.paused_at) return "paused";
   if (isComing(source.deferred_until)) return "deferred";
   if (isComing(source.backoff_until)) return "left alone";
-  return source.in_flight_count + waitingCount(source) > 0 ? "working" : "idle";
+  return source.in_flight_count + sum(source.waiting) > 0 ? "working" : "idle";
 }
 
 function why(source) {
   if (source.paused_at) return `Paused since ${localTime(source.paused_at, true)}.`;
   // The countdown says this already, and better: the sentence is as old as the last poll.
-  const said = source.waits_for ?? "";
-  return /^The next slot opens in/.test(said) ? "" : withLocalTimes(said);
+  return waitsForSlot(source) ? "" : withLocalTimes(source.waits_for ?? "");
+}
+
+function waitsForSlot(source) {
+  const isHeld = [source.deferred_until, source.backoff_until].some(isComing);
+  return !isHeld && source.next_slot_at !== null && sum(source.waiting) > 0;
 }
 
 function error({ last_error: text, waits_for: said }) {
@@ -111,9 +116,5 @@ function isComing(instant) {
 
 function waiting(source) {
   const about = source.waiting_is_estimated ? "about " : "";
-  return about + counted(waitingCount(source), "batch", "batches");
-}
-
-function waitingCount(source) {
-  return Object.values(source.waiting).reduce((sum, count) => sum + count, 0);
+  return about + counted(sum(source.waiting), "batch", "batches");
 }

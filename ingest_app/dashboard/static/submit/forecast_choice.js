@@ -33,8 +33,9 @@ function options() {
 
 function showOption({ priority, when, more }, preview) {
   const forecast = preview.priorities[priority];
-  setText(when, finish(forecast, preview.approximate ? "about " : ""));
-  setText(more, [start(forecast), delays(forecast.delays)].filter(Boolean).join("; "));
+  const about = preview.approximate ? "about " : "";
+  setText(when, finish(forecast, about));
+  setText(more, `${start(forecast, about)}; ${delays(forecast.delays)}`);
 }
 
 function finish({ finishes_at: at, remaining_seconds: seconds }, about) {
@@ -42,15 +43,15 @@ function finish({ finishes_at: at, remaining_seconds: seconds }, about) {
   return seconds === null ? "no forecast" : `${about}${duration(seconds)} after it goes on`;
 }
 
-function start({ batches_ahead: ahead, starts_at: at }) {
-  if (ahead > 0) return `${counted(ahead, "batch goes", "batches go")} before`;
+function start({ batches_ahead: ahead, starts_at: at }, about) {
+  if (ahead > 0) return `${about}${counted(ahead, "batch goes", "batches go")} before`;
   return at ? "goes next" : "goes first";
 }
 
 function delays({ ingestion_count: count, seconds }) {
   if (count === 0) return "delays no other";
   const others = count === 1 ? "1 other" : `${counted(count, "other", "others")}`;
-  return `delays ${others} by ${duration(seconds)}`;
+  return seconds === null ? `delays ${others}` : `delays ${others} by ${duration(seconds)}`;
 }
 
 function note(preview) {
