@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +72,25 @@ def service(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Ite
         yield service
 
 
-def configured(folder: Path, upstream: Upstream, *, port: str = "0") -> Any:
-    """A service in `folder` that knows the three sources, listening on this port too."""
+def configured(folder: Path, upstream: Upstream) -> Any:
+    """A service in `folder` that knows the three sources."""
     instance_path(folder).mkdir(parents=True, exist_ok=True)
     text = CONFIGURATION.format(url=upstream.url, max_ids=MAX_IDS)
     (instance_path(folder) / "ingest.toml").write_text(text)
-    return running(folder, gunicorn("--workers", "1", "--bind", f"127.0.0.1:{port}"))
+    return running(folder, gunicorn("--workers", "1", "--bind", "127.0.0.1:0"))
 
 
 @pytest.fixture
 def idle_address(tmp_path: Path) -> Iterator[str]:
-    """Serve the application on a free port; nothing dispatches."""
-    app = create_app({"instance_path": str(tmp_path), "dispatch": False})
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    with idle(tmp_path) as address:
+        yield address
+
+
+@contextmanager
+def idle(folder: Path, *, port: int = 0) -> Iterator[str]:
+    """Serve the application on this or a free port; nothing dispatches."""
+    app = create_app({"instance_path": str(folder), "dispatch": False})
+    server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browsing import expect, overflow_of, violations_of
+from tests.support.browsing import expect, look_again, overflow_of, violations_of
 from tests.support.faulty_upstream import Upstream
 from tests.support.service import Service
 
@@ -52,6 +52,7 @@ def test_axe_finds_nothing_in_questions_failures_and_the_banner(
     expected += ["ERR_FAILED", "failed: "]
     page = shown("ingestion")
     page.route("**/ingestions/**", lambda route: route.abort())
+    look_again(page)
     expect(page.locator("#banner")).to_be_visible()
     assert violations_of(page) == []
     page.get_by_role("button", name="Retry what failed").click()

@@ -113,7 +113,7 @@ def test_csv_gives_its_first_column(
 
 
 def test_csv_is_read_as_by_the_module_of_python(scratch_page: Any) -> None:
-    texts = ["".join(text) for length in range(7) for text in product('1",\n\r', repeat=length)]
+    texts = ["".join(text) for length in range(6) for text in product('1",\n\r', repeat=length)]
     assert scratch_page.evaluate(COLUMNS, texts) == [first_column(text) for text in texts]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.support.behaviours import knows_all
-from tests.support.browsing import expect
+from tests.support.browsing import expect, look_again
 from tests.support.faulty_upstream import Upstream
 from tests.support.service import Service
 
-from .conftest import BAD_ID, configured
+from .conftest import BAD_ID, idle
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +22,7 @@ OpenPage = Callable[..., Any]
 
 
 def test_a_submission_with_its_forecast_is_watched_until_its_records_are_there(
-    open_page: OpenPage,
+    open_page: OpenPage, service: Service
 ) -> None:
     page = open_page("/ui/submit")
     page.get_by_label("Paste them").fill("1, 2, 3\nB7\n007\n5")
@@ -33,6 +33,8 @@ def test_a_submission_with_its_forecast_is_watched_until_its_records_are_there(
     page.get_by_label("HIGH").check()
     page.get_by_role("button", name="Submit 6 IDs").click()
     page.wait_for_url("**/ui/ingestions/*")
+    service.wait_until_all_ended("default")
+    look_again(page)
     expect(page.locator("#state")).to_have_text("completed")
     expect(page.locator("#priority")).to_have_text("HIGH")
     expect(page.locator("#finish-label")).to_have_text("Ended")
@@ -43,6 +45,7 @@ def test_a_failure_is_shown_with_its_error_and_retried(
     open_page: OpenPage, service: Service, upstream: Upstream
 ) -> None:
     ingestion_id = service.ingest([1, 2, 3, BAD_ID, 5], source="catalog")
+    service.wait_until_all_ended("catalog")
     page = open_page(f"/ui/ingestions/{ingestion_id}")
     expect(page.locator("#state")).to_have_text("failed")
     page.get_by_role("button", name="Show why").click()
@@ -57,6 +60,10 @@ def test_a_failure_is_shown_with_its_error_and_retried(
     upstream.behaviour = knows_all
     page.get_by_role("button", name="Retry what failed").click()
     page.get_by_role("dialog").get_by_role("button", name="Failed IDs").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#state")).not_to_have_text("failed")
+    service.wait_until_all_ended("catalog")
+    look_again(page)
     expect(page.locator("#state")).to_have_text("completed")
     expect(page.locator("#batches tbody")).to_have_count(0)
     expect(page.locator("#records .chip")).to_have_text(["fetched"] * 5)
@@ -88,17 +95,17 @@ def test_a_source_is_paused_and_resumed(open_page: OpenPage, service: Service) -
 
 
 def test_the_page_says_when_the_service_is_gone_and_when_it_is_back(
-    open_page: OpenPage, expected: list[str], tmp_path: Path, upstream: Upstream
+    open_page: OpenPage, expected: list[str], tmp_path: Path
 ) -> None:
     expected += ["ERR_CONNECTION_REFUSED", "failed: "]
-    with configured(tmp_path, upstream) as first:
-        page = open_page(url=first.url)
-        expect(page.locator("#sources li")).to_have_count(3)
-        port = first.url.rpartition(":")[2]
+    with idle(tmp_path) as address:
+        page = open_page(url=address)
+        expect(page.locator("#sources li")).to_have_count(1)
+    look_again(page)
     banner = page.locator("#banner")
     expect(banner).to_contain_text("The service is gone")
     expect(banner).to_contain_text(re.compile(r"from (.*, )?\d\d:\d\d:\d\d"))
-    with configured(tmp_path, upstream, port=port):
+    with idle(tmp_path, port=int(address.rpartition(":")[2])):
         page.get_by_role("button", name="Ask now").click()
         expect(banner).to_contain_text("The service is back, after ")
         expect(page.get_by_role("button", name="Ask now")).to_be_hidden()

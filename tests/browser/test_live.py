@@ -68,10 +68,10 @@ def test_a_hidden_tab_asks_for_nothing_and_a_visible_one_at_once(page: Any) -> N
 def test_what_has_not_changed_is_not_sent_again(open_page: OpenPage, service: Service) -> None:
     ingestion_id = service.ingest([1], source="crawling")
     page = open_page(f"/ui/ingestions/{ingestion_id}")
-    page.wait_for_event(
-        "response",
-        lambda answer: answer.url.endswith(f"/ingestions/{ingestion_id}") and answer.status == 304,
-    )
+    expect(page.locator("#still")).to_have_text("1 batch")
+    with page.expect_response(f"**/ingestions/{ingestion_id}") as again:
+        look_again(page)
+    assert again.value.status == 304
     expect(page.locator("#still")).to_have_text("1 batch")
 
 

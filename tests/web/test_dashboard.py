@@ -130,6 +130,11 @@ def test_modules_keep_to_the_rules(pattern: str, allowed: set[str]) -> None:
     assert found == allowed
 
 
+def test_no_file_is_too_long_to_be_read_at_once() -> None:
+    own = [*own_scripts(), *(STATIC / "css").glob("*.css")]
+    assert [path.name for path in own if len(path.read_text().splitlines()) > 300] == []
+
+
 def test_vendored_files_are_listed_with_their_versions() -> None:
     listed = (STATIC / "vendor" / "VENDORED.txt").read_text()
     for path in (STATIC / "vendor").iterdir():
