@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from tempfile import SpooledTemporaryFile
@@ -107,10 +107,10 @@ class Submission:
             yield chunk
 
 
-def split(given: Iterable[Given], *, most_ids: int = MOST_IDS) -> Iterator[Part]:
+def split(given: Iterable[Given], *, most_ids: int = MOST_IDS) -> Generator[Part, None, None]:
     """Cut IDs into parts that one submission takes each; only as far as a part needs are they read.
 
-    A part is gone when the next one is taken.
+    A part is gone when the next one is taken, and the last when this is closed.
     """
     rest = iter(given)
     first, number = next(rest, None), 0

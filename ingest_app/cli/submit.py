@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import BinaryIO
 
 import click
@@ -83,8 +83,10 @@ def submit(
     strings. Prints the id of the ingestion. Repeating the command with the --key it names is safe.
     """
     named = {} if source is None else {"source": source}
-    with _given(ids, file, csv, column=column, delimiter=delimiter, as_text=as_text) as given:
-        parts = split(given, most_ids=most_ids)
+    with (
+        _given(ids, file, csv, column=column, delimiter=delimiter, as_text=as_text) as given,
+        closing(split(given, most_ids=most_ids)) as parts,
+    ):
         if dry_run:
             preview(client, parts, named, as_json=as_json)
             return None
