@@ -11,6 +11,7 @@ from sqlalchemy import URL, create_engine
 
 from ingest_app import sqlite
 from ingest_app.clock import SystemClock
+from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
@@ -35,6 +36,7 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     if settings.dispatch:
         Dispatcher(runtime).attach(app)
     register_web(app)
+    register_dashboard(app)
     return app
 
 

@@ -10,6 +10,7 @@ import importlib
 import logging
 import sqlite3
 import time
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    cast,
     column,
     event,
     func,
@@ -34,6 +36,7 @@ from sqlalchemy import (
     table,
     update,
 )
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -104,12 +107,20 @@ def _driver() -> ModuleType:
 
 def configure(engine: Engine) -> None:
     """Give every connection of the engine its pragmas, and SQLAlchemy's transactions their kind."""
+    engine.dialect.statement_compiler = _Compiler
     guard = _FileGuard(Path(str(engine.url.database)))
     event.listen(engine, "do_connect", guard.check)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", guard.remember)
     event.listen(engine, "checkout", guard.check)
     event.listen(engine, "begin", _begin)
+
+
+class _Compiler(SQLiteCompiler):
+    """Writes the hints of a statement (`with_hint`), which SQLAlchemy's own leaves out."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002
+        return text
 
 
 class _FileGuard:
@@ -196,6 +207,20 @@ def translate(error: BaseException | None) -> type[DatabaseError] | None:
 def array_elements(array: ColumnElement[str]) -> FromClause:
     """The elements of a JSON array as rows: `key` (from 0) and `value` (JSON text)."""
     return func.json_each(array).table_valued(column("key", Integer), column("value", Text))
+
+
+def epoch_seconds(time: ColumnElement[datetime]) -> ColumnElement[int]:
+    """The whole seconds from 1970 to a time as it is stored; None of what is no time."""
+    # Without the fraction, which strftime rounds.
+    return cast(func.strftime("%s", func.substr(time, 1, 19)), Integer)
+
+
+def along(index: str) -> str:
+    """The hint that a table is to be read by this index, whatever SQLite's statistics say.
+
+    Source: https://sqlite.org/lang_indexedby.html.
+    """
+    return f"INDEXED BY {index}"
 
 
 def newest_id(table_name: str) -> Select[tuple[int]]:

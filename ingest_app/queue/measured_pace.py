@@ -14,6 +14,7 @@ from ingest_app.models import dispatches
 from ingest_app.prepared import Row, fetch_all
 from ingest_app.queue import pacing
 from ingest_app.settings import SourceSettings
+from ingest_app.sqlite import along
 from ingest_app.states import DispatchOutcome
 
 LATEST_COUNT = 100
@@ -36,9 +37,10 @@ _LATEST = (
         dispatches.c.slot_opened_at,
         dispatches.c.interval_seconds,
     )
-    # Not by `=`: with statistics SQLite would look for a rare source through the whole ledger.
-    .where(dispatches.c.source.between(bindparam("the_source"), bindparam("the_source")))
-    .order_by(dispatches.c.source.desc(), dispatches.c.id.desc())
+    .where(dispatches.c.source == bindparam("the_source"))
+    # With statistics SQLite would look for a rare source through the whole ledger.
+    .with_hint(dispatches, along("ix_dispatches_by_source"))
+    .order_by(dispatches.c.id.desc())
     .limit(literal_column(str(LATEST_COUNT), Integer))
 )
 

@@ -13,7 +13,7 @@ from ingest_app.models import batches
 from ingest_app.prepared import Row, fetch_all, fetch_first
 from ingest_app.queue import pacing, retrying
 from ingest_app.queue.columns import TRIGGERED, WAITING, slot_of
-from ingest_app.queue.measured_pace import LATEST_COUNT, MeasuredPace, measure_pace
+from ingest_app.queue.measured_pace import MeasuredPace, measure_pace
 from ingest_app.queue.source_states import SourceState, state_of
 from ingest_app.queue.statements import SOURCE
 from ingest_app.queue.timetable import Timetable
@@ -131,10 +131,8 @@ class Outlook:
         if self.pace.call_seconds is None:
             yield "No call has ended yet, so how long one takes is not counted in."
         if self.pace.dispatches_per_batch > 1:
-            yield (
-                f"The latest {LATEST_COUNT} dispatches at most took"
-                f" {self.pace.dispatches_per_batch:.2f} a batch; this counts on the same."
-            )
+            dispatches = f"{self.pace.dispatches_per_batch:.2f} dispatches"
+            yield f"Lately it has taken {dispatches} to end a batch; this expects as many."
         if self.pace.is_bound_by_calls:
             yield f"Calls take {self.call_seconds:.1f} s each: they set the pace, not the interval."
 

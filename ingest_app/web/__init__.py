@@ -9,7 +9,18 @@ from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from ingest_app.runtime import runtime_of
-from ingest_app.web import docs, forecast, health, ingestions, records, sources, status, submission
+from ingest_app.web import (
+    activity,
+    batches,
+    docs,
+    forecast,
+    health,
+    ingestions,
+    records,
+    sources,
+    status,
+    submission,
+)
 from ingest_app.web.api import Api
 from ingest_app.web.browsers import refuse_other_sites
 from ingest_app.web.forecast_entries import ONE_OF_BOTH
@@ -49,7 +60,17 @@ def _register_api(app: Flask) -> None:
         },
     )
     api.ma_plugin.converter.add_attribute_function(document_settings)
-    for module in (submission, status, forecast, ingestions, records, sources, health):
+    for module in (
+        submission,
+        status,
+        forecast,
+        ingestions,
+        batches,
+        records,
+        sources,
+        activity,
+        health,
+    ):
         api.register_blueprint(module.blueprint)
     api.spec.components.schemas["PreviewQuery"].update(ONE_OF_BOTH)
 

@@ -32,6 +32,13 @@ class WholeNumber(fields.Integer):
         return super()._deserialize(int(value), *args, **kwargs)
 
 
+class Seconds(fields.Float):
+    """A duration, to the millisecond."""
+
+    def _serialize(self, value: float | None, *_: Any, **__: Any) -> float | None:
+        return None if value is None else round(value, 3)
+
+
 class EtaSchema(Schema):
     """The forecast of an ingestion in a list."""
 
@@ -44,7 +51,7 @@ class EtaSchema(Schema):
         metadata={"description": "When its next batch goes. " + _NO_ONE_CAN_SAY},
     )
     finishes_at = Instant(required=True, allow_none=True, metadata={"description": _NO_ONE_CAN_SAY})
-    remaining_seconds = fields.Float(required=True, allow_none=True, metadata=_REMAINING)
+    remaining_seconds = Seconds(required=True, allow_none=True, metadata=_REMAINING)
     approximate = fields.Boolean(
         required=True, metadata={"description": "True when it may turn out otherwise."}
     )
@@ -69,7 +76,7 @@ class IngestionListSchema(Schema):
 class AboutForecastSchema(Schema):
     """What every forecast says of its source."""
 
-    pace_seconds = fields.Float(
+    pace_seconds = Seconds(
         required=True,
         allow_none=True,
         metadata={"description": "Expected from one call to the next. Null when nothing tells."},
@@ -87,6 +94,22 @@ class AboutForecastSchema(Schema):
 class ForecastSchema(EtaSchema, AboutForecastSchema):
     """The forecast of one ingestion."""
 
+    class Meta:  # noqa: D106
+        fields = (
+            "ingestion_id",
+            "status",
+            "source",
+            "waiting_count",
+            "batches_ahead",
+            "next_starts_at",
+            "finishes_at",
+            "remaining_seconds",
+            "pace_seconds",
+            "waits_for",
+            "approximate",
+            "caveats",
+        )
+
     ingestion_id = fields.String(required=True, metadata=INGESTION_ID_SCHEMA)
     status = fields.Enum(BatchStatus, by_value=True, required=True)
     source = fields.String(required=True)
@@ -99,7 +122,7 @@ class DelaysSchema(Schema):
     """What others would wait longer."""
 
     ingestion_count = fields.Integer(required=True)
-    seconds = fields.Float(
+    seconds = Seconds(
         required=True,
         allow_none=True,
         metadata={"description": "How much longer each of them would wait, at most."},
@@ -112,7 +135,7 @@ class AtPrioritySchema(Schema):
     batches_ahead = fields.Integer(required=True)
     starts_at = Instant(required=True, allow_none=True, metadata={"description": _NO_ONE_CAN_SAY})
     finishes_at = Instant(required=True, allow_none=True, metadata={"description": _NO_ONE_CAN_SAY})
-    remaining_seconds = fields.Float(required=True, allow_none=True, metadata=_REMAINING)
+    remaining_seconds = Seconds(required=True, allow_none=True, metadata=_REMAINING)
     delays = fields.Nested(DelaysSchema, required=True)
 
 
@@ -126,6 +149,18 @@ class AtPrioritiesSchema(Schema):
 
 class PreviewSchema(AboutForecastSchema):
     """The forecast of a submission that has not been made."""
+
+    class Meta:  # noqa: D106
+        fields = (
+            "source",
+            "id_count",
+            "batch_count",
+            "pace_seconds",
+            "waits_for",
+            "approximate",
+            "caveats",
+            "priorities",
+        )
 
     source = fields.String(required=True)
     id_count = fields.Integer(required=True)

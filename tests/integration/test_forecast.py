@@ -145,7 +145,7 @@ def test_calls_that_failed_lately_are_expected_to_fail_as_often(queue: Queue) ->
         foretold.waiting_count * foretold.pace_seconds * per_batch, abs=3 * foretold.pace_seconds
     )
     assert foretold.approximate
-    assert any("took 2.00 a batch" in caveat for caveat in foretold.caveats)
+    assert any("taken 2.00 dispatches" in caveat for caveat in foretold.caveats)
 
 
 def test_a_deferral_is_waited_out(queue: Queue) -> None:
@@ -341,3 +341,12 @@ def test_what_waits_near_the_head_is_exact_however_long_the_queue_is(
     foretold = forecast(queue, first)
     assert (foretold.batches_ahead, foretold.waiting_count) == (0, 9)
     assert not foretold.approximate
+
+
+def test_a_time_beyond_all_calendars_is_not_told(queue: Queue) -> None:
+    a_year = 366 * 86_400.0
+    foretold = preview(queue.using(interval_seconds=a_year), 10**9)
+    at_priority = foretold.priorities[Priority.HIGH]
+    assert at_priority.starts_at == queue.clock.now.at
+    assert at_priority.finishes_at is None
+    assert at_priority.remaining_seconds == pytest.approx(333_333_333 * a_year, rel=0.01)

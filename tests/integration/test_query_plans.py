@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import event
 
 from ingest_app.database import Database
-from ingest_app.queue import packing, waiting_counts
+from ingest_app.queue import activity, packing, waiting_counts
+from ingest_app.queue.activity import Span, read_activity
+from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
 from ingest_app.queue.forecast import list_with_forecasts, read_forecast
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
@@ -21,7 +23,7 @@ from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
 from ingest_app.queue.source_states import read_sources
 from ingest_app.queue.waiting_counts import Line, count_waiting
-from ingest_app.states import Priority, RecordOutcome
+from ingest_app.states import BatchStatus, Priority, RecordOutcome
 from tests.support.clocks import START
 from tests.support.queues import Queue
 
@@ -215,6 +217,20 @@ def test_status_is_read_in_order_without_sorting(busy: Queue, limit: int | None)
         assert slow(found) == []
 
 
+@pytest.mark.parametrize("status", [None, BatchStatus.FAILED, BatchStatus.YET_TO_START])
+def test_batches_are_listed_in_order_without_sorting(
+    busy: Queue, status: BatchStatus | None
+) -> None:
+    for (ingestion_id,) in busy.rows("SELECT id FROM ingestions"):
+        with plans(busy.database) as found:
+            list_batches(busy.database, ingestion_id, limit=100, status=status)
+        assert slow(found) == []
+        assert any(f"{OF_THE_INGESTION} AND position>? AND position<?)" in one for one in found)
+        assert any(f"{OF_THE_INGESTION_PACKED} AND first_position<?)" in one for one in found)
+        ledger = [one for one in found if "dispatches" in one]
+        assert all("ix_dispatches_by_batch (batch_id=?)" in one for one in ledger)
+
+
 @pytest.mark.parametrize("outcome", [None, RecordOutcome.ERROR])
 def test_records_are_read_in_order_without_sorting(
     busy: Queue, outcome: RecordOutcome | None
@@ -264,3 +280,28 @@ def test_an_estimate_looks_each_of_its_probes_up(
     assert slow(found) == []
     (probes,) = [plan for plan in found if "VIRTUAL TABLE" in plan]
     assert "SEARCH batches EXISTS USING INTEGER PRIMARY KEY (rowid=?)" in probes
+
+
+@pytest.mark.parametrize("most", [pytest.param(1, id="estimated"), pytest.param(99, id="counted")])
+def test_activity_looks_its_part_of_the_ledger_up(
+    busy: Queue, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(activity, "MOST_COUNTED", most)
+    with plans(busy.database) as found:
+        read_activity(busy.database, Span.DAY, clock=busy.clock)
+    assert len(found) <= 10  # a search among 15 rows, not one row after the other
+    assert not any("SCAN dispatches" in plan for plan in found)
+    block = "SEARCH dispatches USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    assert block in found[-1]
+
+
+@pytest.mark.parametrize("most", [pytest.param(1, id="estimated"), pytest.param(99, id="counted")])
+def test_activity_of_a_source_goes_along_its_index(
+    busy: Queue, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(activity, "MOST_COUNTED", most)
+    with plans(busy.database) as found:
+        read_activity(busy.database, Span.DAY, clock=busy.clock, source="default")
+    assert not any("SCAN dispatches" in plan for plan in found)
+    block = "SEARCH dispatches USING INDEX ix_dispatches_by_source (source=? AND id>? AND id<?)"
+    assert block in found[-1]

@@ -70,7 +70,14 @@ def test_times_are_utc_to_the_microsecond(app: Flask, client: FlaskClient, submi
 
 @pytest.mark.parametrize("ingestion_id", UNKNOWN)
 @pytest.mark.parametrize(
-    ("method", "after"), [("GET", ""), ("POST", "/cancel"), ("POST", "/retry"), ("GET", "/records")]
+    ("method", "after"),
+    [
+        ("GET", ""),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("GET", "/records"),
+        ("GET", "/batches"),
+    ],
 )
 def test_unknown_ingestion_is_not_found(
     client: FlaskClient, ingestion_id: str, method: str, after: str
