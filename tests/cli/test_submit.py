@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -50,9 +51,12 @@ def files(tmp_path: Path) -> Path:
         pytest.param("-", "1\n2\n", [1, 2], id="standard input"),
         pytest.param("--file -", "[1, 2]", [1, 2], id="an array there"),
         pytest.param("-f {}/ids.txt", "", [1, "B7", "007"], id="a file"),
+        pytest.param("-", '1,2\n"4", "a,b"', [1, 2, "4", "a,b"], id="several on a line"),
+        pytest.param("1,2", "", ["1,2"], id="an argument with a comma"),
         pytest.param("-f {}/ids.json", "", [1, "2", 3], id="a file with an array"),
         pytest.param("--csv {}/ids.csv --column sku", "", [5, "X9"], id="a column"),
         pytest.param("--csv - --column a", "a\n1\n1\n", [1, 1], id="a column, from there; twice"),
+        pytest.param(r"--csv - --column a --delimiter \t", "a\tb\n1\t2\n", [1], id="tabs"),
     ],
 )
 def test_ids_are_given(
@@ -71,6 +75,7 @@ def test_standard_output_has_the_id_alone_and_with_json_all_there_is_to_know(run
         "id_count": 2,
         "priority": "HIGH",
         "key": "k",
+        "idempotency_key": "k",
     }
 
 
@@ -85,12 +90,22 @@ def test_more_than_one_submission_takes_is_several_and_repeated_they_are_the_sam
     lines = "\n".join(map(str, range(7)))
     first = run("submit", "-", "--most", 3, "--key", "all", input=lines)
     assert stored_ids(app, first) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert [line.rpartition(" ")[2] for line in first.stderr.splitlines()] == [
-        "all-1.",
-        "all-2.",
-        "all-3.",
-    ]
     assert run("submit", "-", "--most", 3, "--key", "all", input=lines).stdout == first.stdout
+
+
+def test_key_that_several_print_is_the_one_that_repeats_them(run: Run) -> None:
+    first = run("submit", "--most", 2, 1, 2, 3)
+    (key,) = set(re.findall(r"--key '(\w+)'", first.stderr))
+    assert f"{key}-1" not in first.stderr
+    assert run("submit", "--most", 2, 1, 2, 3, "--key", key).stdout == first.stdout
+
+
+def test_key_of_each_in_json_repeats_all_of_them(run: Run) -> None:
+    first = run("submit", "--most", 2, 1, 2, 3, "--json").stdout
+    told = [json.loads(line) for line in first.splitlines()]
+    (key,) = {each["key"] for each in told}
+    assert [each["idempotency_key"] for each in told] == [f"{key}-1", f"{key}-2"]
+    assert run("submit", "--most", 2, 1, 2, 3, "--json", "--key", key).stdout == first
 
 
 def test_each_run_has_a_key_of_its_own(run: Run) -> None:
@@ -112,6 +127,11 @@ def test_each_run_has_a_key_of_its_own(run: Run) -> None:
         pytest.param("1 --priority SOON", "", "--priority", id="no such priority"),
         pytest.param("1 --key é", "", "visible ASCII", id="no key"),
         pytest.param("1 --url ftp://x", "", "address like", id="no address"),
+        pytest.param("1 --delimiter ;;", "", "--delimiter", id="two characters divide nothing"),
+        pytest.param("1 --delimiter=", "", "--delimiter", id="nor does none"),
+        pytest.param('1 --delimiter "', "", "--delimiter", id="nor a quote"),
+        pytest.param("-", "[" * 70_000, "Line 1 of the JSON array", id="endless nesting"),
+        pytest.param("-", '1,"2', "Line 1: text in double quotes", id="a quote without an end"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(
@@ -128,14 +148,34 @@ def test_bad_ids_are_named_by_their_lines(run: Run, dry_run: list[str]) -> None:
     assert line.endswith("Likewise: line 3, line 4.")
 
 
-def test_bad_arguments_are_named_by_their_place(run: Run) -> None:
-    assert one_line(run("submit", "1", ""), 3).startswith('Argument 2: "" is not allowed')
+def test_as_text_no_more_is_an_id_than_without(run: Run) -> None:
+    line = one_line(run("submit", "-", "--text", input='[1,\nnull,\ntrue,\n{"a": 1}]'), 3)
+    assert line.startswith("Line 2: null is not allowed")
+    assert line.endswith("Likewise: line 3, line 4.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        pytest.param([""], "Argument 1", id="the only one"),
+        pytest.param(["", 2, 3], "Argument 1", id="the first"),
+        pytest.param([1, ""], "Argument 2", id="the last"),
+        pytest.param(["--most", 2, 1, 2, 3, ""], "Part 2: Argument 4", id="of another part"),
+    ],
+)
+def test_bad_arguments_are_named_by_their_place(
+    run: Run, arguments: list[object], place: str
+) -> None:
+    result = run("submit", *arguments)
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[-1].startswith(f'ingest: {place}: "" is not allowed')
 
 
 def test_part_that_is_refused_is_named_and_those_before_it_are_stored(run: Run) -> None:
     result = run("submit", "-", "--most", 2, input='[1,\n2,\n3,\n""]')
     assert result.exit_code == 3
     assert result.stderr.splitlines()[-1].startswith('ingest: Part 2: Line 4: "" is not allowed')
+    assert result.stderr.count("1 submission is stored. To go on, run the same command") == 1
     assert len(result.stdout.splitlines()) == 1
 
 
@@ -179,9 +219,71 @@ def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
     assert f"run the same command with --key '{key}'" in line
 
 
-def test_interrupted_submission_says_so_too() -> None:
-    network = Scripted(KeyboardInterrupt())
-    assert "--key 'k'" in one_line(runner_of(network)("submit", "1", "--key", "k"), 130)
+class Interrupting(io.RawIOBase):
+    """An input that comes line by line, and at whose end Ctrl-C is pressed."""
+
+    def __init__(self, content: str) -> None:
+        self._lines = content.encode().splitlines(keepends=True)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not buffer:
+            return 0
+        if not self._lines:
+            raise KeyboardInterrupt
+        line = self._lines.pop(0)
+        buffer[: len(line)] = line
+        return len(line)
+
+
+STORED = Said(200, b'{"ingestion_id": "a"}')
+SAFELY = "run the same command with --key 'k', and nothing is stored twice."
+
+
+@pytest.mark.parametrize(
+    ("turns", "given", "told"),
+    [
+        pytest.param([], "", "Nothing was sent.", id="before the first"),
+        pytest.param(
+            [STORED],
+            "1\n2\n3\n",
+            f"1 submission is stored. To go on, {SAFELY}",
+            id="between two",
+        ),
+        pytest.param(
+            [STORED, STORED, KeyboardInterrupt()],
+            "1\n2\n3\n4\n5\n6\n7\n",
+            f"2 submissions are stored, and the next one may be. To go on, {SAFELY}",
+            id="in one of several",
+        ),
+        pytest.param(
+            [KeyboardInterrupt()],
+            "1\n2\n3\n",
+            f"It may have been stored all the same: {SAFELY}",
+            id="in the first",
+        ),
+    ],
+)
+def test_interrupted_submission_says_what_is_stored_and_how_to_go_on(
+    turns: list[Any], given: str, told: str
+) -> None:
+    command = ["submit", "-", "--most", 2, "--key", "k"]
+    result = runner_of(Scripted(*turns))(*command, input=Interrupting(given))
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        130,
+        f"ingest: interrupted. {told}",
+    )
+
+
+def test_what_is_said_of_an_interrupted_submission_is_true(run: Run) -> None:
+    command = ["submit", "-", "--most", 2]
+    broken = run(*command, input=Interrupting("1\n2\n3\n"))
+    (key,) = set(re.findall(r"--key '(\w+)'", broken.stderr))
+    again = run(*command, "--key", key, input="1\n2\n3\n")
+    assert again.stdout.startswith(broken.stdout)
+    assert len(run("list", "--json").stdout.splitlines()) == 2
 
 
 def test_dry_run_tells_each_priority_and_stores_nothing(run: Run) -> None:
@@ -197,6 +299,14 @@ def test_dry_run_tells_each_priority_and_stores_nothing(run: Run) -> None:
     told = json.loads(run("submit", "--dry-run", "7", "--source", "catalog", "--json").stdout)
     assert told["priorities"]["HIGH"]["delays"]["ingestion_count"] == 1
     assert len(run("list", "--json").stdout.splitlines()) == 1
+
+
+def test_dry_run_that_nothing_is_known_of_yet_says_so(run: Run) -> None:
+    # The default source has no interval here, and made no call that could be measured.
+    run("submit", "1", "-p", "LOW")
+    shown = run("submit", "--dry-run", "2")
+    assert shown.exit_code == 0
+    assert "1 other by an unknown time" in shown.stdout
 
 
 def test_dry_run_of_several_parts_is_that_of_all_their_ids(run: Run) -> None:
