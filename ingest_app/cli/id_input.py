@@ -67,7 +67,7 @@ def takes_ids(command: Command) -> Command:
         "--file",
         "-f",
         metavar="FILE",
-        help="IDs a line or with commas, or a JSON array; - as below.",
+        help="IDs in lines or between commas, or a JSON array; - is standard input.",
     )
     @click.option("--csv", metavar="FILE", help="CSV with a header, together with --column.")
     @click.option("--column", metavar="NAME", help="The column that has the IDs.")

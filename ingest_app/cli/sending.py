@@ -48,7 +48,7 @@ class Sender:
             for part in parts:
                 begun_count = part.number
                 if part.number == 1 and not part.is_only:
-                    note(f"More than one submission takes, all under the key {self.key}.")
+                    note(f"These are several submissions, all under the key {self.key}.")
                     note(f"To repeat or to go on, {self._safely}")
                 sent = self._send(part)
                 stored.append(sent.ingestion_id)

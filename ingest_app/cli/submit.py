@@ -40,7 +40,7 @@ def _check_key(_: click.Context, __: click.Parameter, key: str | None) -> str | 
     "most_ids",
     type=click.IntRange(1, MOST_IDS),
     default=MOST_IDS,
-    help="IDs in one submission; more become several, with keys KEY-1, KEY-2 ...",
+    help="IDs in one submission; more become several, which one --key repeats together.",
 )
 @click.option("--dry-run", is_flag=True, help="Submit nothing; say when it would be done.")
 @click.option("--watch", is_flag=True, help="Follow it to its end, as `ingest watch` does.")
