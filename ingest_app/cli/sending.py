@@ -65,9 +65,12 @@ class Sender:
                 submission = Submission(part, self.members, tell)
                 return Sent(self.client.submit(submission, key=key), part, key)
             except RequestFailed as failure:
-                said = self._so_far(part.number - 1, is_in_doubt=not failure.is_refusal)
-                advice = f" {said}" if part.number > 1 or not failure.is_refusal else ""
-                raise explain(failure, part, advice) from failure
+                raise explain(failure, part, self._advice(failure, part)) from failure
+
+    def _advice(self, failure: RequestFailed, part: Part) -> str:
+        if failure.is_refusal and part.number == 1:
+            return ""
+        return f" {self._so_far(part.number - 1, is_in_doubt=not failure.is_refusal)}"
 
     def _so_far(self, stored_count: int, *, is_in_doubt: bool) -> str:
         if stored_count:
