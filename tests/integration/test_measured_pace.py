@@ -95,10 +95,10 @@ def test_long_calls_share_the_places_in_flight(full: Queue) -> None:
     assert not pace(full, most_in_flight=64).is_bound_by_calls
 
 
-def test_a_source_that_ended_no_batch_lately_takes_all_its_dispatches_for_one(full: Queue) -> None:
+def test_where_no_batch_has_ended_nothing_tells_how_many_dispatches_one_takes(full: Queue) -> None:
     for _ in range(3):
         full.retry(full.claim_in_turn())
-    assert pace(full).dispatches_per_batch == 3
+    assert pace(full).dispatches_per_batch is None
 
 
 def test_other_sources_do_not_count(full: Queue) -> None:
