@@ -51,8 +51,8 @@ class MeasuredPace:
 
     gap_seconds: from one call to the next while work waits; None when nothing tells.
     call_seconds: from a call's start until its outcome is stored; None before the first.
-    dispatches_per_batch: how many it takes to end a batch; 1 where none fails, None where no batch
-        has ended.
+    dispatches_per_batch: how many it takes to end a batch, not counting those that were turned away
+        or not made; 1 where none fails, None where no batch has ended.
     is_measured: False where the gap is the interval's, for lack of calls that followed each other.
     is_bound_by_calls: True when the calls take so long that slots pass unused.
     """
@@ -100,9 +100,12 @@ def _mean_slot_gap_seconds(rows: Sequence[Row], interval_seconds: float) -> floa
     gaps = [
         _moment(after).seconds_since(_moment(before))
         for before, after in pairwise(rows)
-        if _took_slot_at_once(after, interval_seconds) and before.dispatched_at is not None
+        # Over a reboot the wall clock alone tells, which may have been set.
+        if after.boot_id == before.boot_id
+        and before.dispatched_at is not None
+        and _took_slot_at_once(after, interval_seconds)
     ]
-    return fmean(gaps) if len(gaps) >= _LEAST_GAP_COUNT else None
+    return max(interval_seconds, fmean(gaps)) if len(gaps) >= _LEAST_GAP_COUNT else None
 
 
 def _took_slot_at_once(row: Row, interval_seconds: float) -> bool:
@@ -124,8 +127,8 @@ def _expected_gap_seconds(interval_seconds: float, call_seconds: float | None) -
 
 
 def _dispatches_per_batch(rows: Sequence[Row]) -> float | None:
-    finished_count = sum(row.outcome is not None for row in rows)
+    worked_on_count = sum(row.outcome in _WAS_WORKED_ON for row in rows)
     ended_count = sum(row.outcome in _ENDS_BATCH for row in rows)
-    if not finished_count:
+    if not worked_on_count:
         return 1.0
-    return finished_count / ended_count if ended_count else None
+    return worked_on_count / ended_count if ended_count else None

@@ -21,7 +21,7 @@ from ingest_app.queue.waiting_counts import QueuePlace
 from ingest_app.settings import SourceSettings
 from ingest_app.states import Priority
 
-RETRIES_MOST = 1_000
+RETRIES_MOST = 200
 """How many retries are looked at one by one; the others count as if they might go at once."""
 
 NO_CALL_ENDED = "No call has ended yet, so how long one takes is not counted in."

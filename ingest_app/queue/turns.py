@@ -151,7 +151,8 @@ def _slots(
 ) -> Sequence[int]:
     """The slots that the first and the last of its batches and each of its retries get."""
     own_count = waiting.entry.counts[BatchStatus.YET_TO_START] - len(waiting.retries)
-    others = [each for each in outlook.retries if each not in waiting.retries]
+    own_id = waiting.entry.ingestion_id
+    others = [each for each in outlook.retries if each.ingestion_id != own_id]
 
     def before(retries: Sequence[WaitingRetry], place: QueuePlace) -> Sequence[int]:
         first = (waiting.rank, place)
