@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+ENDED_STATES = ("completed", "failed", "cancelled")
+"""Of batches and ingestions: nothing more comes of them by itself."""
 
-class Outlook(TypedDict):
+
+class Eta(TypedDict):
     """When an ingestion goes on and ends; what is not known is None."""
 
     batches_ahead: int
@@ -15,8 +18,8 @@ class Outlook(TypedDict):
     approximate: bool
 
 
-class Forecast(Outlook):
-    """The outlook of one ingestion, with its reasons."""
+class Forecast(Eta):
+    """The forecast of one ingestion, with its reasons."""
 
     ingestion_id: str
     status: str
@@ -44,20 +47,20 @@ class Entry(TypedDict):
 
 
 class ListedEntry(Entry):
-    """An ingestion in a list; it has no outlook once it has ended."""
+    """An ingestion in a list; it has no forecast once it has ended."""
 
-    forecast: Outlook | None
+    forecast: Eta | None
 
 
 class Delays(TypedDict):
-    """How many ingestions would wait longer, and how much longer each of them."""
+    """How many ingestions would wait longer, and how much longer each at most: None if unknown."""
 
     ingestion_count: int
-    seconds: float
+    seconds: float | None
 
 
-class Prospect(TypedDict):
-    """What would become of a submission at one priority."""
+class AtPriority(TypedDict):
+    """What would become of a submission at one priority; what is not known is None."""
 
     batches_ahead: int
     starts_at: str | None
@@ -76,7 +79,7 @@ class Preview(TypedDict):
     waits_for: str | None
     approximate: bool
     caveats: list[str]
-    priorities: dict[str, Prospect]
+    priorities: dict[str, AtPriority]
 
 
 class SourceState(TypedDict):
@@ -89,6 +92,7 @@ class SourceState(TypedDict):
     batch_size: int | None
     next_slot_at: str | None
     waiting: dict[str, int]
+    waiting_is_estimated: bool
     in_flight_count: int
     paused_at: str | None
     deferred_until: str | None
@@ -96,3 +100,8 @@ class SourceState(TypedDict):
     failure_count: int
     last_error: str | None
     waits_for: str | None
+
+
+def ended_count(entry: Entry) -> int:
+    """How many batches of an ingestion have ended."""
+    return sum(entry["counts"][state] for state in ENDED_STATES)

@@ -26,6 +26,9 @@ _RESERVE_SECONDS = 2.0
 _MOST_REQUESTS = 100
 """On one connection."""
 
+_UNUSABLE = 2
+"""The exit status of a command line whose settings or database cannot be used."""
+
 _ONE_REQUEST_SECONDS = 1.0
 """Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
 
@@ -36,7 +39,8 @@ def on_starting(_server: Any) -> None:
         for source in runtime_of(create_app()).settings.sources.values():
             make_source(source)  # calls nothing yet, but says if it cannot
     except IngestError as error:
-        sys.exit(f"ingest cannot start: {error}")
+        print(f"ingest cannot start: {error}", file=sys.stderr)
+        sys.exit(_UNUSABLE)
 
 
 def post_worker_init(worker: Any) -> None:

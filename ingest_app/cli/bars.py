@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +18,11 @@ from rich.progress import (
 )
 from rich.table import Column
 
-__all__ = ["TaskID", "download_bar", "upload_bar", "work_bars"]
+from ingest_app.cli.following import Snapshot
+from ingest_app.cli.forecasting import beside_a_bar
+from ingest_app.cli.output import say
+from ingest_app.cli.views import ending
+from ingest_app.errors import RequestFailed
 
 
 @contextmanager
@@ -45,15 +50,62 @@ def download_bar(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda byte_count: progress.advance(task, byte_count)
 
 
-def work_bars() -> Progress:
-    """A bar for each ingestion, to be used as a context; `outlook` is a field of each."""
-    return _bars(
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        _on_one_line("{task.fields[outlook]}"),
-        expand=True,
-    )
+class WorkBars(AbstractContextManager["WorkBars"]):
+    """A bar for each ingestion, with its pace and finish beside it; what became of it stays."""
+
+    def __init__(self, ingestion_ids: Sequence[str]) -> None:
+        """Show nothing yet: a bar is there when there is something to say of its ingestion."""
+        self._ingestion_ids = tuple(dict.fromkeys(ingestion_ids))
+        self._progress = _bars(
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[ended]}"),
+            _on_one_line("{task.fields[remark]}"),
+            expand=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._endings: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bars as they are, and say what has ended."""
+        self._progress.stop()
+        for line in self._endings.values():
+            say(line)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Move its bar."""
+        entry = snapshot.entry
+        name, ended_count, batch_count = (
+            entry["ingestion_id"],
+            snapshot.ended_count,
+            entry["batch_count"],
+        )
+        self._progress.update(
+            self._task_of(name),
+            completed=ended_count,
+            total=batch_count,
+            ended=f"{ended_count:,}/{batch_count:,}",
+            remark=entry["status"] if snapshot.has_ended else beside_a_bar(snapshot.forecast),
+        )
+        if snapshot.has_ended:
+            self._endings[name] = ending(entry)
+
+    def tell_silence(self, failure: RequestFailed) -> None:
+        """Say so beside every bar, also of those of which nothing is known yet."""
+        for name in self._ingestion_ids:
+            if name not in self._endings:
+                self._progress.update(self._task_of(name), remark=f"Trying again: {failure}")
+
+    def _task_of(self, ingestion_id: str) -> TaskID:
+        if ingestion_id not in self._tasks:
+            self._tasks[ingestion_id] = self._progress.add_task(
+                ingestion_id, total=None, ended="", remark=""
+            )
+        return self._tasks[ingestion_id]
 
 
 def _on_one_line(text: str) -> TextColumn:

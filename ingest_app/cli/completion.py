@@ -1,9 +1,15 @@
-"""`ingest completion`."""
+"""`ingest completion`, and the ids that the shell completes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
+
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
+
+from ingest_app.client import DEFAULT_URL, Client
+from ingest_app.errors import RequestFailed
 
 
 @click.command(short_help="Print the script for completion in a shell.")
@@ -19,3 +25,20 @@ def completion(context: click.Context, shell: str) -> None:
     assert script is not None
     root = context.find_root()
     click.echo(script(root.command, {}, "ingest", "_INGEST_COMPLETE").source())
+
+
+def complete_ingestion_id(
+    context: click.Context, _: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """The newest ingestions whose id begins so, with what they are; none without the service."""
+    make_client: Callable[[str], Client] = context.obj or Client
+    try:
+        listed = make_client(context.params.get("url") or DEFAULT_URL).ingestions(limit=50)
+        newest = list(islice(listed, 50))
+    except (RequestFailed, ValueError):
+        return []
+    return [
+        CompletionItem(entry["ingestion_id"], help=f"{entry['status']}, {entry['id_count']} IDs")
+        for entry in newest
+        if entry["ingestion_id"].startswith(begun)
+    ]

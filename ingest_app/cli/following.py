@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ingest_app.client import Client
-from ingest_app.client_answers import Entry, Forecast
+from ingest_app.client_answers import ENDED_STATES, Entry, Forecast, ended_count
 from ingest_app.errors import RequestFailed
 
-ENDED_STATES = ("completed", "failed", "cancelled")
 PATIENCE_SECONDS = 60.0
 """How long the service may give no answer; a restart takes less."""
 
@@ -30,7 +29,7 @@ class Snapshot:
     @property
     def ended_count(self) -> int:
         """How many of its batches have ended."""
-        return sum(self.entry["counts"][state] for state in ENDED_STATES)
+        return ended_count(self.entry)
 
 
 def follow(

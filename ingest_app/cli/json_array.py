@@ -22,6 +22,13 @@ _PLAIN = re.compile(
 def read_array(file: TextIO) -> Iterator[tuple[str, int]]:
     """Each element as JSON in ASCII, with its line from 1; Unusable when it is not an array."""
     text = _Text(file)
+    try:
+        yield from _elements(text)
+    except RecursionError:
+        text.fail("what is nested so deep is no ID")
+
+
+def _elements(text: _Text) -> Iterator[tuple[str, int]]:
     text.expect("[")
     if text.next_character() == "]":
         text.expect("]")

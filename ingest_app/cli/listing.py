@@ -6,24 +6,23 @@ from itertools import islice
 
 import click
 
-from ingest_app.cli.options import speaks_to_service
+from ingest_app.cli.options import priority_option, speaks_to_service
 from ingest_app.cli.output import note, print_json, print_table
 from ingest_app.cli.wording import moment
 from ingest_app.client import Client
-from ingest_app.client_answers import ListedEntry
+from ingest_app.client_answers import ListedEntry, ended_count
+from ingest_app.states import BatchStatus
 
-_STATES = ("yet_to_start", "triggered", "completed", "failed", "cancelled")
 _COLUMNS = ("ID", "STATUS", "PRIORITY", "SOURCE", "SUBMITTED", "IDS", "BATCHES ENDED", "FINISHES")
 
 
 @click.command("list", short_help="List ingestions, newest first, with their forecast.")
-@click.option("--status", type=click.Choice(_STATES), help="Only those in this state.")
 @click.option(
-    "--priority",
-    type=click.Choice(["HIGH", "MEDIUM", "LOW"], case_sensitive=False),
-    metavar="HIGH|MEDIUM|LOW",
-    help="Only those of this priority.",
+    "--status",
+    type=click.Choice([state.value for state in BatchStatus]),
+    help="Only those in this state.",
 )
+@priority_option(help="Only those of this priority.")
 @click.option("--source", help="Only those of this source.")
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many."
@@ -57,10 +56,8 @@ def list_ingestions(
 
 
 def _row(entry: ListedEntry) -> tuple[str, ...]:
-    counts = entry["counts"]
-    ended_count = sum(counts[state] for state in ("completed", "failed", "cancelled"))
-    outlook = entry["forecast"]
-    ends = outlook["finishes_at"] if outlook else None
+    forecast = entry["forecast"]
+    ends = forecast["finishes_at"] if forecast else None
     return (
         entry["ingestion_id"],
         entry["status"].replace("_", " "),
@@ -68,6 +65,6 @@ def _row(entry: ListedEntry) -> tuple[str, ...]:
         entry["source"],
         str(moment(entry["created_at"])),
         f"{entry['id_count']:,}",
-        f"{ended_count:,}/{entry['batch_count']:,}",
+        f"{ended_count(entry):,}/{entry['batch_count']:,}",
         moment(ends) or "-",
     )

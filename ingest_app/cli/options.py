@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from ingest_app.cli.completion import complete_ingestion_id
 from ingest_app.client import DEFAULT_URL, Client
-from ingest_app.errors import RequestFailed
+from ingest_app.states import Priority
 
 Command = Callable[..., int | None]
 
@@ -20,21 +19,15 @@ json_option = click.option(
 )
 
 
-def complete_ingestion_id(
-    context: click.Context, _: click.Parameter, begun: str
-) -> list[CompletionItem]:
-    """The newest ingestions whose id begins so, with what they are; none without the service."""
-    make_client: Callable[[str], Client] = context.obj or Client
-    try:
-        listed = make_client(context.params.get("url") or DEFAULT_URL).ingestions(limit=50)
-        newest = list(islice(listed, 50))
-    except (RequestFailed, ValueError):
-        return []
-    return [
-        CompletionItem(entry["ingestion_id"], help=f"{entry['status']}, {entry['id_count']} IDs")
-        for entry in newest
-        if entry["ingestion_id"].startswith(begun)
-    ]
+def priority_option(**more: Any) -> Callable[[Command], Command]:
+    """Give a command --priority; `more` as click has it."""
+    return click.option(
+        "--priority",
+        "-p",
+        type=click.Choice([priority.value for priority in Priority], case_sensitive=False),
+        metavar="HIGH|MEDIUM|LOW",
+        **more,
+    )
 
 
 ingestion_argument = click.argument(

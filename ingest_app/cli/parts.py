@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from tempfile import SpooledTemporaryFile
@@ -24,7 +24,7 @@ _CLOSING = b"]}"
 
 
 class Lines:
-    """On which line each ID stands, kept small: where lines follow each other, only the first."""
+    """On which line each ID stands, from 1: kept small, of lines in a row only the first."""
 
     def __init__(self) -> None:
         self._positions, self._lines = array("Q"), array("Q")
@@ -52,10 +52,12 @@ class Part:
     """The IDs of one submission, each with a comma behind it in a file.
 
     number: from 1.
+    noun: what the IDs stand on, `line` or `argument`.
     is_only: True when it holds all IDs there are.
     """
 
     number: int
+    noun: str = "line"
     is_only: bool = False
     id_count: int = 0
     byte_count: int = 0
@@ -107,16 +109,19 @@ class Submission:
             yield chunk
 
 
-def split(given: Iterable[Given], *, most_ids: int = MOST_IDS) -> Iterator[Part]:
+def split(
+    given: Iterable[Given], *, most_ids: int = MOST_IDS, noun: str = "line"
+) -> Generator[Part, None, None]:
     """Cut IDs into parts that one submission takes each; only as far as a part needs are they read.
 
-    A part is gone when the next one is taken.
+    A part is gone when the next one is taken, and the last when this is closed.
+    noun: what the IDs stand on, see `Part`.
     """
     rest = iter(given)
     first, number = next(rest, None), 0
     while first is not None:
         number += 1
-        part = Part(number)
+        part = Part(number, noun)
         with part.file:
             first = _fill(part, chain([first], rest), most_ids)
             part.is_only = number == 1 and first is None

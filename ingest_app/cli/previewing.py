@@ -11,7 +11,7 @@ from ingest_app.cli.parts import Part, Submission
 from ingest_app.cli.refusals import explain
 from ingest_app.cli.wording import count, duration, moment
 from ingest_app.client import Client
-from ingest_app.client_answers import Preview, Prospect
+from ingest_app.client_answers import AtPriority, Delays, Preview
 from ingest_app.errors import RequestFailed
 
 
@@ -43,7 +43,7 @@ def _checked(client: Client, part: Part, named: Mapping[str, str]) -> Preview:
 def _print(found: Preview) -> None:
     what = f"{count(found['id_count'], 'ID')} in {count(found['batch_count'], 'batch')}"
     say(f"{what}, from the source {found['source']}. Nothing was submitted.")
-    rows = [_row(name, prospect) for name, prospect in found["priorities"].items()]
+    rows = [_row(name, expected) for name, expected in found["priorities"].items()]
     print_table(("PRIORITY", "STARTS", "FINISHES", "IN", "BEFORE IT", "DELAYS"), rows)
     if found["waits_for"]:
         say(f"The source now: {found['waits_for']}")
@@ -51,15 +51,21 @@ def _print(found: Preview) -> None:
         note(caveat)
 
 
-def _row(name: str, prospect: Prospect) -> tuple[str, ...]:
-    remaining = prospect["remaining_seconds"]
-    delays = prospect["delays"]
-    others = f"{count(delays['ingestion_count'], 'other')} by {duration(delays['seconds'])}"
+def _row(name: str, expected: AtPriority) -> tuple[str, ...]:
+    remaining = expected["remaining_seconds"]
     return (
         name,
-        moment(prospect["starts_at"]) or "-",
-        moment(prospect["finishes_at"]) or "-",
+        moment(expected["starts_at"]) or "-",
+        moment(expected["finishes_at"]) or "-",
         "-" if remaining is None else duration(remaining),
-        count(prospect["batches_ahead"], "batch"),
-        others if delays["ingestion_count"] else "none",
+        count(expected["batches_ahead"], "batch"),
+        _who_waits_longer(expected["delays"]),
     )
+
+
+def _who_waits_longer(delays: Delays) -> str:
+    if not delays["ingestion_count"]:
+        return "none"
+    seconds = delays["seconds"]
+    longer = "an unknown time" if seconds is None else duration(seconds)
+    return f"{count(delays['ingestion_count'], 'other')} by {longer}"

@@ -42,8 +42,7 @@ def _bad_ids(told: Mapping[str, object], part: Part) -> str:
 
 
 def _place_of(position: int, part: Part) -> str:
-    line = part.lines.of(position)
-    return f"line {line}" if line else f"argument {position + 1}"
+    return f"{part.noun} {part.lines.of(position)}"
 
 
 def _sentences(told: object) -> str:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ingest_app.cli.exits import Interrupted
-from ingest_app.cli.output import shows_progress
+from ingest_app.cli.output import note, shows_progress
 from ingest_app.cli.parts import Part, Submission
 from ingest_app.cli.refusals import explain
 from ingest_app.client import Client
 from ingest_app.errors import RequestFailed
 
 _SHOWN_FROM_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A part that is stored; key: its own, which is not for --key where there are several."""
+
+    ingestion_id: str
+    part: Part
+    key: str
 
 
 @dataclass(frozen=True)
@@ -28,28 +37,53 @@ class Sender:
     members: Mapping[str, str]
     key: str
 
-    def send(self, part: Part) -> str:
-        """Submit a part, and return the ingestion's id (RequestFailed, Interrupted)."""
+    def send_all(self, parts: Iterable[Part], tell: Callable[[Sent], None]) -> list[str]:
+        """Submit every part, and return the ingestions' ids (RequestFailed, Interrupted).
+
+        tell: told of each part when it is stored.
+        """
+        stored: list[str] = []
+        begun_count = 0
+        try:
+            for part in parts:
+                begun_count = part.number
+                if part.number == 1 and not part.is_only:
+                    note(f"These are several submissions, all under the key {self.key}.")
+                    note(f"To repeat or to go on, {self._safely}")
+                sent = self._send(part)
+                stored.append(sent.ingestion_id)
+                tell(sent)
+        except KeyboardInterrupt:
+            said = self._so_far(len(stored), is_in_doubt=begun_count > len(stored))
+            raise Interrupted(f"interrupted. {said}") from None
+        return stored
+
+    def _send(self, part: Part) -> Sent:
+        key = self.key if part.is_only else f"{self.key}-{part.number}"
         with _progress(part) as tell:
             try:
                 submission = Submission(part, self.members, tell)
-                return self.client.submit(submission, key=self.key_of(part))
+                return Sent(self.client.submit(submission, key=key), part, key)
             except RequestFailed as failure:
-                advice = "" if failure.is_refusal else f" {self._advice}"
-                raise explain(failure, part, advice) from failure
-            except KeyboardInterrupt:
-                raise Interrupted(f"interrupted. {self._advice}") from None
+                raise explain(failure, part, self._advice(failure, part)) from failure
 
-    def key_of(self, part: Part) -> str:
-        """The key of a part."""
-        return self.key if part.is_only else f"{self.key}-{part.number}"
+    def _advice(self, failure: RequestFailed, part: Part) -> str:
+        if failure.is_refusal and part.number == 1:
+            return ""
+        return f" {self._so_far(part.number - 1, is_in_doubt=not failure.is_refusal)}"
+
+    def _so_far(self, stored_count: int, *, is_in_doubt: bool) -> str:
+        if stored_count:
+            stored = "1 submission is" if stored_count == 1 else f"{stored_count:,} submissions are"
+            doubt = ", and the next one may be" if is_in_doubt else ""
+            return f"{stored} stored{doubt}. To go on, {self._safely}"
+        if is_in_doubt:
+            return f"It may have been stored all the same: {self._safely}"
+        return "Nothing was sent."
 
     @property
-    def _advice(self) -> str:
-        return (
-            "It may have been stored all the same: run the same command with"
-            f" --key '{self.key}', and nothing is stored twice."
-        )
+    def _safely(self) -> str:
+        return f"run the same command with --key '{self.key}', and nothing is stored twice."
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from ingest_app.cli.output import print_json, print_table
 from ingest_app.cli.wording import duration
 from ingest_app.client import Client
 from ingest_app.client_answers import SourceState
+from ingest_app.states import Priority
 
-_COLUMNS = ("SOURCE", "PACE", "HIGH", "MEDIUM", "LOW", "IN FLIGHT", "WAITS FOR", "LAST ERROR")
+_COLUMNS = ("SOURCE", "PACE", *Priority, "IN FLIGHT", "WAITS FOR", "LAST ERROR")
 
 _source_argument = click.argument("source", default="default")
 
@@ -50,11 +51,17 @@ def _row(state: SourceState) -> tuple[str, ...]:
     return (
         state["name"],
         _pace(state),
-        *(f"{state['waiting'][priority]:,}" for priority in ("HIGH", "MEDIUM", "LOW")),
+        *(_waiting(state, priority) for priority in Priority),
         str(state["in_flight_count"]),
         state["waits_for"] or "-",
         state["last_error"] or "-",
     )
+
+
+def _waiting(state: SourceState, priority: Priority) -> str:
+    waiting_count = state["waiting"][priority]
+    about = "about " if waiting_count and state["waiting_is_estimated"] else ""
+    return f"{about}{waiting_count:,}"
 
 
 def _pace(state: SourceState) -> str:

@@ -23,7 +23,7 @@ def report_on(database: Path | None, *, is_live: bool, as_json: bool) -> int:
     path = database or configured_database_path()
     report = verify(open_for_reading(path), clock=SystemClock() if is_live else None)
     if as_json:
-        click.echo(json.dumps({"database": str(path), **report.as_dict()}, indent=2))
+        click.echo(json.dumps({"database": str(path), **report.as_dict()}))
     else:
         _print_report(path, report)
     return ExitStatus.DONE if report.holds else ExitStatus.WORK_FAILED

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ingest_app.cli.following import Snapshot
+from ingest_app.cli.forecasting import in_a_line
 from ingest_app.cli.output import note, print_json, say
-from ingest_app.cli.wording import count, duration, moment
-from ingest_app.client_answers import Entry, Forecast
+from ingest_app.cli.wording import count
+from ingest_app.client_answers import Entry
 from ingest_app.errors import RequestFailed
 
 _LINE_EVERY_SECONDS = 10.0
@@ -75,18 +76,7 @@ def progress(snapshot: Snapshot) -> str:
     """How far it is, on one line."""
     entry = snapshot.entry
     ended = f"{snapshot.ended_count:,} of {count(entry['batch_count'], 'batch')} ended"
-    return f"{entry['ingestion_id']} {ended}; {outlook(snapshot.forecast)}"
-
-
-def outlook(forecast: Forecast) -> str:
-    """When it will be done, or why that is not known."""
-    if forecast["finishes_at"] is None:
-        return forecast["waits_for"] or "no forecast"
-    pace = forecast["pace_seconds"]
-    every = "" if pace is None else f"a batch every {duration(pace)}, "
-    about = "about " if forecast["approximate"] else ""
-    left = duration(forecast["remaining_seconds"] or 0)
-    return f"{every}done {about}{moment(forecast['finishes_at'])}, in {left}"
+    return f"{entry['ingestion_id']} {ended}; {in_a_line(snapshot.forecast)}"
 
 
 def ending(entry: Entry) -> str:

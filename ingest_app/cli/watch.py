@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from ingest_app.cli.completion import complete_ingestion_id
 from ingest_app.cli.exits import ExitStatus, Interrupted
 from ingest_app.cli.following import follow
-from ingest_app.cli.options import complete_ingestion_id, speaks_to_service
+from ingest_app.cli.options import speaks_to_service
 from ingest_app.cli.output import shows_progress
 from ingest_app.cli.views import JsonView, LineView, View
 from ingest_app.client import Client
@@ -50,7 +51,7 @@ def watch_all(
     """Show how far ingestions are until they have ended, and return the exit status."""
     found = ExitStatus.DONE
     try:
-        with _view(as_json=as_json) as view:
+        with _view(ingestion_ids, as_json=as_json) as view:
             for snapshot in follow(
                 client,
                 ingestion_ids,
@@ -68,11 +69,11 @@ def watch_all(
     return found
 
 
-def _view(*, as_json: bool) -> View:
+def _view(ingestion_ids: Sequence[str], *, as_json: bool) -> View:
     if as_json:
         return JsonView()
     if not shows_progress():
         return LineView()
-    from ingest_app.cli.bar_view import BarView  # noqa: PLC0415 (rich is slow to import)
+    from ingest_app.cli.bars import WorkBars  # noqa: PLC0415 (rich is slow to import)
 
-    return BarView()
+    return WorkBars(ingestion_ids)

@@ -9,9 +9,8 @@ is handed over later with a higher priority goes first, which no forecast knows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -25,7 +24,7 @@ from ingest_app.queue.listing import (
     find_ingestion,
     find_ingestions,
 )
-from ingest_app.queue.outlook import Outlook, outlook_of, outlooks_of
+from ingest_app.queue.outlook import Outlook, outlook_of, outlooks_of, steady
 from ingest_app.queue.timetable import Timetable
 from ingest_app.queue.turns import Turns, find_turns
 from ingest_app.settings import SourceSettings
@@ -119,51 +118,54 @@ def _forecasts(
 def _forecast(
     outlook: Outlook, timetable: Timetable, entry: IngestionEntry, turns: Turns | None
 ) -> Forecast:
+    if not _is_going_on(entry):
+        return _told(outlook, entry, entry.last_completed_at, 0.0, [])
     if turns is None:
-        return _of_calls(outlook, entry)
-    remaining_seconds = outlook.end_of(timetable, turns.last_slot)
-    if remaining_seconds is not None:
-        remaining_seconds = max(remaining_seconds, _calls_end_seconds(outlook, entry))
+        return _under_way(outlook, entry)
+    ends = _ends_seconds(outlook, entry)
+    last_seconds = outlook.end_of(timetable, turns.last_slot)
+    remaining_seconds = None if last_seconds is None else max([last_seconds, *ends])
     caveats = [*outlook.caveats(), *([ESTIMATED] if turns.is_estimate else [])]
-    return Forecast(
-        **_about(entry),
+    return replace(
+        _told(outlook, entry, outlook.at(remaining_seconds), remaining_seconds, caveats),
         batches_ahead=turns.next_slot,
         next_starts_at=outlook.at(outlook.start_of(timetable, turns.next_slot)),
-        finishes_at=outlook.at(remaining_seconds),
+    )
+
+
+def _under_way(outlook: Outlook, entry: IngestionEntry) -> Forecast:
+    """Its last calls end whatever holds the source."""
+    if outlook.pace is None or outlook.pace.call_seconds is None:
+        return _told(outlook, entry, None, None, ["Nothing tells yet how long a call takes."])
+    ends = _ends_seconds(outlook, entry)
+    caveats = ["A call takes longer than they do."] if min(ends, default=0) < 0 else []
+    remaining_seconds = max([0.0, *ends])
+    finishes_at = steady(outlook.now.later(remaining_seconds).at)
+    return _told(outlook, entry, finishes_at, remaining_seconds, caveats)
+
+
+def _ends_seconds(outlook: Outlook, entry: IngestionEntry) -> Sequence[float]:
+    return [end for ingestion_id, end in outlook.ends_seconds if ingestion_id == entry.ingestion_id]
+
+
+def _told(
+    outlook: Outlook,
+    entry: IngestionEntry,
+    finishes_at: datetime | None,
+    remaining_seconds: float | None,
+    caveats: Sequence[str],
+) -> Forecast:
+    return Forecast(
+        ingestion_id=entry.ingestion_id,
+        status=entry.status,
+        source=entry.source,
+        waiting_count=entry.counts[BatchStatus.YET_TO_START],
+        batches_ahead=0,
+        next_starts_at=None,
+        finishes_at=finishes_at,
         remaining_seconds=remaining_seconds,
         pace_seconds=outlook.gap_seconds,
         waits_for=outlook.state.waits_for,
         approximate=bool(caveats),
         caveats=caveats,
     )
-
-
-def _of_calls(outlook: Outlook, entry: IngestionEntry) -> Forecast:
-    """Its last calls are under way, and end whatever holds the source."""
-    remaining_seconds = _calls_end_seconds(outlook, entry)
-    finishes_at = outlook.now.later(remaining_seconds).at
-    return Forecast(
-        **_about(entry),
-        batches_ahead=0,
-        next_starts_at=None,
-        finishes_at=finishes_at if _is_going_on(entry) else entry.last_completed_at,
-        remaining_seconds=remaining_seconds,
-        pace_seconds=outlook.gap_seconds,
-        waits_for=outlook.state.waits_for,
-        approximate=False,
-        caveats=(),
-    )
-
-
-def _about(entry: IngestionEntry) -> dict[str, Any]:
-    return {
-        "ingestion_id": entry.ingestion_id,
-        "status": entry.status,
-        "source": entry.source,
-        "waiting_count": entry.counts[BatchStatus.YET_TO_START],
-    }
-
-
-def _calls_end_seconds(outlook: Outlook, entry: IngestionEntry) -> float:
-    ends = outlook.ends_seconds
-    return max([0.0, *(end for ingestion_id, end in ends if ingestion_id == entry.ingestion_id)])

@@ -51,21 +51,17 @@ class MeasuredPace:
 
     gap_seconds: from one call to the next while work waits; None when nothing tells.
     call_seconds: from a call's start until its outcome is stored; None before the first.
-    dispatches_per_batch: how many it takes to end a batch; 1 where none fails.
+    dispatches_per_batch: how many it takes to end a batch, not counting those that were turned away
+        or not made; 1 where none fails, None where no batch has ended.
     is_measured: False where the gap is the interval's, for lack of calls that followed each other.
     is_bound_by_calls: True when the calls take so long that slots pass unused.
     """
 
     gap_seconds: float | None
     call_seconds: float | None
-    dispatches_per_batch: float
+    dispatches_per_batch: float | None
     is_measured: bool
     is_bound_by_calls: bool
-
-    @property
-    def batch_seconds(self) -> float | None:
-        """From one batch's turn to the next one's, with what goes again between them."""
-        return None if self.gap_seconds is None else self.gap_seconds * self.dispatches_per_batch
 
 
 def measure_pace(
@@ -104,9 +100,12 @@ def _mean_slot_gap_seconds(rows: Sequence[Row], interval_seconds: float) -> floa
     gaps = [
         _moment(after).seconds_since(_moment(before))
         for before, after in pairwise(rows)
-        if _took_slot_at_once(after, interval_seconds) and before.dispatched_at is not None
+        # Over a reboot the wall clock alone tells, which may have been set.
+        if after.boot_id == before.boot_id
+        and before.dispatched_at is not None
+        and _took_slot_at_once(after, interval_seconds)
     ]
-    return fmean(gaps) if len(gaps) >= _LEAST_GAP_COUNT else None
+    return max(interval_seconds, fmean(gaps)) if len(gaps) >= _LEAST_GAP_COUNT else None
 
 
 def _took_slot_at_once(row: Row, interval_seconds: float) -> bool:
@@ -127,7 +126,9 @@ def _expected_gap_seconds(interval_seconds: float, call_seconds: float | None) -
     return interval_seconds + (margin if call_seconds is None else min(margin, call_seconds))
 
 
-def _dispatches_per_batch(rows: Sequence[Row]) -> float:
-    finished_count = sum(row.outcome is not None for row in rows)
+def _dispatches_per_batch(rows: Sequence[Row]) -> float | None:
+    worked_on_count = sum(row.outcome in _WAS_WORKED_ON for row in rows)
     ended_count = sum(row.outcome in _ENDS_BATCH for row in rows)
-    return finished_count / max(1, ended_count) if finished_count else 1.0
+    if not worked_on_count:
+        return 1.0
+    return worked_on_count / ended_count if ended_count else None

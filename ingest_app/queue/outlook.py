@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, bindparam, literal_column, select
+from sqlalchemy import Connection, Integer, bindparam, select
 
 from ingest_app.clock import Moment
 from ingest_app.models import batches
@@ -21,8 +21,10 @@ from ingest_app.queue.waiting_counts import QueuePlace
 from ingest_app.settings import SourceSettings
 from ingest_app.states import Priority
 
-RETRIES_MOST = 1_000
+RETRIES_MOST = 200
 """How many retries are looked at one by one; the others count as if they might go at once."""
+
+NO_CALL_ENDED = "No call has ended yet, so how long one takes is not counted in."
 
 _NOMINAL_SECONDS = 1.0
 _AGE_SECONDS = 1e11  # three thousand years; calendars end
@@ -37,7 +39,7 @@ _RETRIES = (
     )
     .where(batches.c.source == bindparam("the_source"), WAITING, batches.c.not_before.is_not(None))
     .order_by(batches.c.not_before)
-    .limit(literal_column(str(RETRIES_MOST), Integer))
+    .limit(bindparam("the_most", type_=Integer))
 )
 _IN_FLIGHT = select(batches.c.ingestion_id, batches.c.triggered_at).where(
     batches.c.source == bindparam("the_source"), TRIGGERED
@@ -81,9 +83,17 @@ class Outlook:
         return None if self.pace is None else self.pace.gap_seconds
 
     @property
+    def is_failing(self) -> bool:
+        """True when the latest calls say nothing of those to come but that they may fail."""
+        ends_none = self.pace is not None and self.pace.dispatches_per_batch is None
+        return ends_none or retrying.breaker_is_open(self.state.failure_count)
+
+    @property
     def batch_seconds(self) -> float | None:
-        """From one batch's turn to the next one's; None when nothing tells."""
-        return None if self.pace is None else self.pace.batch_seconds
+        """From one batch's turn to the next one's, with what goes again between them."""
+        if self.pace is None or self.pace.gap_seconds is None or self.is_failing:
+            return self.gap_seconds
+        return self.pace.gap_seconds * (self.pace.dispatches_per_batch or 1.0)
 
     @property
     def call_seconds(self) -> float:
@@ -119,22 +129,29 @@ class Outlook:
     def at(self, seconds: float | None) -> datetime | None:
         """The time in so many seconds; None while someone holds the source, or in an age."""
         is_known = seconds is not None and not self.is_held and seconds < _AGE_SECONDS
-        return self.now.later(seconds).at if is_known and seconds is not None else None
+        return steady(self.now.later(seconds).at) if is_known and seconds is not None else None
 
     def caveats(self) -> Iterator[str]:
         """What the forecast takes for granted though it need not be so, a sentence each."""
         if self.pace is None or self.pace.gap_seconds is None:
             yield "Nothing tells yet how fast this source goes."
             return
-        if retrying.breaker_is_open(self.state.failure_count):
-            yield "The upstream fails; this counts on its answering from the next call on."
         if self.pace.call_seconds is None:
-            yield "No call has ended yet, so how long one takes is not counted in."
-        if self.pace.dispatches_per_batch > 1:
+            yield NO_CALL_ENDED
+        if self.is_failing:
+            yield "The upstream fails; this counts on its answering from the next call on."
+        elif self.pace.dispatches_per_batch != 1:
             dispatches = f"{self.pace.dispatches_per_batch:.2f} dispatches"
             yield f"Lately it has taken {dispatches} to end a batch; this expects as many."
+        if len(self.retries) >= RETRIES_MOST:
+            yield "So many batches wait for a time of their own that some count as if they did not."
         if self.pace.is_bound_by_calls:
             yield f"Calls take {self.call_seconds:.1f} s each: they set the pace, not the interval."
+
+
+def steady(at: datetime) -> datetime:
+    """A foretold time to the hundredth of a second, so that it is the same at the next look."""
+    return at.replace(microsecond=at.microsecond // 10_000 * 10_000)
 
 
 def outlook_of(
@@ -149,9 +166,7 @@ def outlook_of(
     first_seconds = 0.0 if source is None or row is None else _first_seconds(row, source, now)
     if source is not None and len(ends_seconds) >= _most_in_flight(source, state):
         first_seconds = max(first_seconds, min(seconds for _, seconds in ends_seconds))
-    retries = [
-        _waiting_retry(row, now) for row in fetch_all(connection, _RETRIES, {"the_source": name})
-    ]
+    retries = _find_retries(connection, name, now)
     return Outlook(state, now, first_seconds, pace, retries, ends_seconds)
 
 
@@ -187,6 +202,11 @@ def _first_seconds(row: Row, source: SourceSettings, now: Moment) -> float:
     if row.backoff_until is not None:
         wait_seconds = max(wait_seconds, retrying.wait_seconds(row.backoff_until, now.at))
     return wait_seconds
+
+
+def _find_retries(connection: Connection, name: str, now: Moment) -> Sequence[WaitingRetry]:
+    which = {"the_source": name, "the_most": RETRIES_MOST}
+    return [_waiting_retry(row, now) for row in fetch_all(connection, _RETRIES, which)]
 
 
 def _waiting_retry(row: Row, now: Moment) -> WaitingRetry:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable, Integer, bindparam, literal_column, select, tuple_
+from sqlalchemy import Connection, Executable, Integer, bindparam, literal_column, select
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
@@ -21,37 +20,37 @@ from ingest_app.queue.timetable import slot_for
 from ingest_app.settings import SourceSettings
 from ingest_app.states import Priority
 
-DELAYED_MOST = 1_000
-"""How many ingestions that would wait longer are counted."""
+DELAYED_MOST = 500
+"""How many ingestions of each priority that would wait longer are counted."""
 
-_AFTER_ALL = datetime.max.replace(tzinfo=UTC)
+_Waiting = Mapping[Priority, Collection[str]]
+
+_MAY_WAIT_LONGER = (Priority.MEDIUM, Priority.LOW)
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _ONE = literal_column("1", Integer)
-_AFTER = tuple_(
-    bindparam("the_rank", type_=Integer), bindparam("the_time", type_=batches.c.created_at.type)
-)
 # All batches of an ingestion have one time and one rank, so each look-up leads to the next
 # ingestion. (Two of the same microsecond count as one.)
 _NEXT_INGESTION = (
-    select(batches.c.ingestion_id, batches.c.priority_rank, batches.c.created_at)
+    select(batches.c.ingestion_id, batches.c.created_at)
     .where(
         batches.c.source == bindparam("the_source"),
         WAITING,
         batches.c.not_before.is_(None),
-        tuple_(batches.c.priority_rank, batches.c.created_at) > _AFTER,
+        batches.c.priority_rank == bindparam("the_rank"),
+        batches.c.created_at > bindparam("the_time", type_=batches.c.created_at.type),
     )
-    .order_by(batches.c.priority_rank, batches.c.created_at)
+    .order_by(batches.c.created_at)
     .limit(_ONE)
 )
 _NEXT_PACKED = (
-    select(
-        packed_batches.c.ingestion_id, packed_batches.c.priority_rank, packed_batches.c.created_at
-    )
+    select(packed_batches.c.ingestion_id, packed_batches.c.created_at)
     .where(
         packed_batches.c.source == bindparam("the_source"),
         PACKED_WAITING,
-        tuple_(packed_batches.c.priority_rank, packed_batches.c.created_at) > _AFTER,
+        packed_batches.c.priority_rank == bindparam("the_rank"),
+        packed_batches.c.created_at > bindparam("the_time", type_=batches.c.created_at.type),
     )
-    .order_by(packed_batches.c.priority_rank, packed_batches.c.created_at)
+    .order_by(packed_batches.c.created_at)
     .limit(_ONE)
 )
 
@@ -89,11 +88,6 @@ class Preview:
     priorities: Mapping[Priority, AtPriority]
 
 
-class _Delayed(NamedTuple):
-    ingestion_id: str
-    priority_rank: int
-
-
 def preview_submission(
     database: Database, source: SourceSettings, *, id_count: int, clock: Clock
 ) -> Preview:
@@ -101,9 +95,8 @@ def preview_submission(
     batch_count = -(-id_count // source.batch_size)
     with database.read() as connection:
         outlook = outlook_of(connection, source.name, source, clock.read())
-        waiting = set(islice(_waiting_behind(connection, source.name), DELAYED_MOST + 1))
-    waiting |= {_Delayed(each.ingestion_id, each.priority_rank) for each in outlook.retries}
-    caveats = [*outlook.caveats(), *_of_counts(outlook, len(waiting))]
+        waiting = {each: _waiting(connection, outlook, each) for each in _MAY_WAIT_LONGER}
+    caveats = [*outlook.caveats(), *_of_counts(outlook, waiting)]
     return Preview(
         source=source.name,
         id_count=id_count,
@@ -118,30 +111,37 @@ def preview_submission(
     )
 
 
-def _waiting_behind(connection: Connection, source_name: str) -> Iterator[_Delayed]:
-    """What waits with less than the highest priority, each ingestion once or twice."""
+def _waiting(connection: Connection, outlook: Outlook, priority: Priority) -> Collection[str]:
+    """The ids of the ingestions of which batches of this priority wait."""
+    found = {each.ingestion_id for each in outlook.retries if each.priority_rank == priority.rank}
     for query in (_NEXT_INGESTION, _NEXT_PACKED):
-        yield from _one_by_one(connection, query, source_name)
+        one_by_one = _one_by_one(connection, query, outlook.state.name, priority)
+        found.update(islice(one_by_one, DELAYED_MOST + 1))
+    return found
 
 
-def _one_by_one(connection: Connection, query: Executable, source_name: str) -> Iterator[_Delayed]:
-    place = {"the_rank": Priority.HIGH.rank, "the_time": _AFTER_ALL}
-    found = fetch_first(connection, query, {"the_source": source_name, **place})
+def _one_by_one(
+    connection: Connection, query: Executable, source_name: str, priority: Priority
+) -> Iterator[str]:
+    line = {"the_source": source_name, "the_rank": priority.rank}
+    found = fetch_first(connection, query, {**line, "the_time": _BEFORE_ALL})
     while found is not None:
-        yield _Delayed(found.ingestion_id, found.priority_rank)
-        place = {"the_rank": found.priority_rank, "the_time": found.created_at}
-        found = fetch_first(connection, query, {"the_source": source_name, **place})
+        yield found.ingestion_id
+        found = fetch_first(connection, query, {**line, "the_time": found.created_at})
 
 
-def _of_counts(outlook: Outlook, waiting_count: int) -> Iterator[str]:
+def _of_counts(outlook: Outlook, waiting: _Waiting) -> Iterator[str]:
     if outlook.state.waiting_is_estimated:
         yield ESTIMATED
-    if waiting_count > DELAYED_MOST:
-        yield f"More than {DELAYED_MOST} ingestions might wait longer; not all were counted."
+    if max(map(len, waiting.values())) > DELAYED_MOST:
+        yield f"More than {DELAYED_MOST} ingestions of one priority wait; not all were counted."
 
 
 def _at_priority(
-    outlook: Outlook, priority: Priority, batch_count: int, waiting: set[_Delayed]
+    outlook: Outlook,
+    priority: Priority,
+    batch_count: int,
+    waiting: _Waiting,
 ) -> AtPriority:
     before = range(priority.rank + 1)
     ahead_count = outlook.ready_count(before)
@@ -154,7 +154,7 @@ def _at_priority(
     first_slot = slot_for(ahead_count, released)
     last_slot = slot_for(ahead_count + batch_count - 1, released)
     remaining_seconds = outlook.end_of(timetable, last_slot)
-    delayed = {each.ingestion_id for each in waiting if each.priority_rank > priority.rank}
+    delayed = set().union(*(ids for other, ids in waiting.items() if other.rank > priority.rank))
     return AtPriority(
         batches_ahead=first_slot,
         starts_at=outlook.at(outlook.start_of(timetable, first_slot)),

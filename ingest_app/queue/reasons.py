@@ -12,8 +12,13 @@ NOTHING_WAITS = "Nothing waits."
 NOT_CONFIGURED = "It is not configured any more; what waits goes on when it is configured again."
 
 
-def reason(refused: Refusal, row: Row, *, in_flight_count: int) -> str:  # noqa: PLR0911
-    """Say what a claim was refused for; `row` is the source's."""
+def reason(  # noqa: PLR0911
+    refused: Refusal, row: Row, *, until: datetime | None, in_flight_count: int
+) -> str:
+    """Say what a claim was refused for.
+
+    row: the source's. until: when it is worth asking again; None when only an event can tell.
+    """
     match refused.reason:
         case Wait.EMPTY:
             return NOTHING_WAITS
@@ -26,9 +31,9 @@ def reason(refused: Refusal, row: Row, *, in_flight_count: int) -> str:  # noqa:
             left = f"Left alone until {_time(row.backoff_until)} after {_failures(row)}"
             return _because(left, row.last_error)
         case Wait.SLOT:
-            return f"The next slot opens in {_duration(refused)}."
+            return f"The next slot opens at {_time(until)}."
         case Wait.RETRY:
-            return f"What failed may go again in {_duration(refused)}."
+            return f"What failed may go again at {_time(until)}."
         case Wait.IN_FLIGHT:
             return _in_flight(row, in_flight_count)
 
@@ -49,10 +54,5 @@ def _because(what: str, error: str | None) -> str:
     return f"{what}: {error}" if error else f"{what}."
 
 
-def _time(at: datetime) -> str:
+def _time(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _duration(refused: Refusal) -> str:
-    seconds = refused.wait_seconds or 0.0
-    return f"{max(seconds, 0.1):.1f} s" if seconds < 10 else f"{seconds:.0f} s"

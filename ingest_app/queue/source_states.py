@@ -177,4 +177,7 @@ def _waits_for(connection: Connection, seen: _Seen, now: Moment) -> str | None:
         return NOTHING_WAITS
     if row is None or refused is None:
         return None
-    return reason(refused, row, in_flight_count=seen.in_flight_count)
+    until = _next_slot_at(row, source, now) if refused.reason is Wait.SLOT else None
+    if until is None and refused.wait_seconds is not None:
+        until = now.later(refused.wait_seconds).at
+    return reason(refused, row, until=until, in_flight_count=seen.in_flight_count)

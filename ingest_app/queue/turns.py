@@ -47,10 +47,11 @@ _FIRST_PACKED = (
     .order_by(packed_batches.c.first_position)
     .limit(_ONE)
 )
-# For what a person has moved to another place, and where two came in the same microsecond.
+# For what a person has moved to another place, where two came in the same microsecond, and for
+# retries beyond those that are looked at one by one.
 _FIRST_ANYWHERE = (
     select(*_COLUMNS)
-    .where(*_READY, batches.c.ingestion_id == bindparam("the_ingestion"))
+    .where(WAITING, batches.c.ingestion_id == bindparam("the_ingestion"))
     .order_by(batches.c.position)
     .limit(_ONE)
 )
@@ -150,7 +151,8 @@ def _slots(
 ) -> Sequence[int]:
     """The slots that the first and the last of its batches and each of its retries get."""
     own_count = waiting.entry.counts[BatchStatus.YET_TO_START] - len(waiting.retries)
-    others = [each for each in outlook.retries if each not in waiting.retries]
+    own_id = waiting.entry.ingestion_id
+    others = [each for each in outlook.retries if each.ingestion_id != own_id]
 
     def before(retries: Sequence[WaitingRetry], place: QueuePlace) -> Sequence[int]:
         first = (waiting.rank, place)

@@ -2,8 +2,7 @@
 
 A queue of ten million batches is not counted row by row each time somebody looks. What is packed is
 summed up, a row for up to 500 batches. Of what has a row of its own up to `COUNTED_MOST` are
-counted; beyond that the rest is estimated from evenly spread probes of its ids, which
-increase along the line but where the wall clock was set back.
+counted; beyond that the rest is estimated from evenly spread probes of its ids.
 """
 
 from __future__ import annotations
@@ -16,11 +15,22 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Text, bindparam, func, literal_column, select, tuple_
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import fetch_all, fetch_value
 from ingest_app.queue.columns import PACKED_WAITING, WAITING
+from ingest_app.queue.statements import NEWEST_BATCH_ID
 from ingest_app.sqlite import array_elements
 
 COUNTED_MOST = 20_000
@@ -98,8 +108,9 @@ _LAST_ID = (
     .limit(literal_column("1", Integer))
 )
 _PROBES = array_elements(bindparam("the_ids", type_=Text))
-_HITS = select(_PROBES.c.value).where(
-    select(batches.c.id).where(batches.c.id == _PROBES.c.value, *_IN_LINE).exists()
+# An outer join, so that SQLite looks each probe up and not the probes in the line.
+_PROBED = select(batches.c.created_at, batches.c.id).join_from(
+    _PROBES, batches, and_(batches.c.id == _PROBES.c.value, *_IN_LINE), isouter=True
 )
 
 
@@ -148,20 +159,29 @@ def _estimate(
     connection: Connection, line: Line, start: QueuePlace, places: Sequence[QueuePlace]
 ) -> Sequence[int]:
     """About how many rows of the line there are from `start` to each of the places."""
+    ids = _id_range(connection, line, start, places[-1])
+    width = len(ids) / PROBE_COUNT
+    # One in each stretch, at no regular distance, lest it keep in step with a pattern of the ids;
+    # and the same ones at each look, lest the figure jump.
+    probes = [
+        ids.start + int((number + number * _GOLDEN_RATIO % 1) * width)
+        for number in range(PROBE_COUNT)
+    ]
+    found = fetch_all(connection, _PROBED, {**_of(line), "the_ids": json.dumps(probes)})
+    hits = sorted(QueuePlace(*hit) for hit in found if hit.id is not None)
+    before = bisect_left(hits, start)
+    return [round((bisect_left(hits, place) - before) * width) for place in places]
+
+
+def _id_range(connection: Connection, line: Line, start: QueuePlace, end: QueuePlace) -> range:
     the_line = _of(line)
     head = {**the_line, "the_start": start.created_at, "the_first": start.batch_id}
     first_id = fetch_value(connection, _FIRST_ID, head)
-    last_id = min(fetch_value(connection, _LAST_ID, the_line), places[-1].batch_id)
-    width = (last_id - first_id + 1) / PROBE_COUNT
-    # One in each stretch, at no regular distance, lest it keep in step with a pattern of the ids;
-    # and the same ones at each look, lest the figure jump.
-    ids = [
-        first_id + int((number + number * _GOLDEN_RATIO % 1) * width)
-        for number in range(PROBE_COUNT)
-    ]
-    found = fetch_all(connection, _HITS, {**the_line, "the_ids": json.dumps(ids)})
-    hits = sorted(int(hit.value) for hit in found)
-    return [round(bisect_left(hits, place.batch_id) * width) for place in places]
+    last_id = min(fetch_value(connection, _LAST_ID, the_line), end.batch_id)
+    if first_id <= last_id:
+        return range(first_id, last_id + 1)
+    # The wall clock was set back between the two, and they may be anywhere.
+    return range(1, fetch_value(connection, NEWEST_BATCH_ID, {}) + 1)
 
 
 def _between(line: Line, start: QueuePlace, end: QueuePlace) -> dict[str, Any]:

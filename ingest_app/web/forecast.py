@@ -24,7 +24,7 @@ _FORECAST = {
     "finishes_at": "2026-11-24T05:20:04.212713Z",
     "remaining_seconds": 257.2,
     "pace_seconds": 5.024,
-    "waits_for": "The next slot opens in 3.2 s.",
+    "waits_for": "The next slot opens at 2026-11-24 05:15:52 UTC.",
     "approximate": False,
     "caveats": [],
 }
@@ -37,7 +37,7 @@ _PREVIEW = {
     "id_count": 10_000,
     "batch_count": 3_334,
     "pace_seconds": 5.024,
-    "waits_for": "The next slot opens in 3.2 s.",
+    "waits_for": "The next slot opens at 2026-11-24 05:15:52 UTC.",
     "approximate": False,
     "caveats": [],
     "priorities": {

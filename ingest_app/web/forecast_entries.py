@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import (
+    RAISE,
+    Schema,
+    ValidationError,
+    fields,
+    post_dump,
+    validate,
+    validates_schema,
+)
 
 from ingest_app.settings import DEFAULT_SOURCE
 from ingest_app.states import BatchStatus
@@ -57,11 +65,27 @@ class EtaSchema(Schema):
     )
 
 
+class ListedEtaSchema(EtaSchema):
+    """The same without what changes all the time, so that a list that does not has one ETag."""
+
+    remaining_seconds = Seconds(
+        required=True,
+        allow_none=True,
+        metadata={"description": _REMAINING["description"] + " Null where finishes_at tells it."},
+    )
+
+    @post_dump
+    def leave_out_what_is_told(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        """Keep the time it takes only where no one can say when."""
+        told = {"remaining_seconds": None} if data["finishes_at"] else {}
+        return {**data, **told}
+
+
 class ListedIngestionSchema(IngestionEntrySchema):
     """An ingestion in a list."""
 
     forecast = fields.Nested(
-        EtaSchema,
+        ListedEtaSchema,
         allow_none=True,
         metadata={"description": "With `forecast=true`; null when it has ended."},
     )

@@ -28,7 +28,7 @@ _EXAMPLE = {
     "backoff_until": None,
     "failure_count": 0,
     "last_error": None,
-    "waits_for": "The next slot opens in 3.2 s.",
+    "waits_for": "The next slot opens at 2026-11-24 05:15:52 UTC.",
 }
 _PAUSED = {
     **_EXAMPLE,

@@ -93,6 +93,23 @@ def test_sources_are_paused_and_resumed(run: Run) -> None:
     assert state["paused_at"] is None
 
 
+def test_sources_say_which_counts_are_estimates() -> None:
+    state = {
+        "name": "default",
+        "interval_seconds": 5.0,
+        "batch_size": 3,
+        "waiting": {"HIGH": 0, "MEDIUM": 1_000_000, "LOW": 2},
+        "waiting_is_estimated": True,
+        "in_flight_count": 1,
+        "waits_for": None,
+        "last_error": None,
+    }
+    network = Scripted(Said(200, json.dumps({"sources": [state]}).encode()))
+    heading, row = runner_of(network)("sources").stdout.splitlines()
+    assert "  0     about 1,000,000  about 2  1 " in row
+    assert heading.index("MEDIUM") == row.index("about")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

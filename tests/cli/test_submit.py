@@ -1,36 +1,17 @@
-"""`ingest submit`: every way to give IDs, keys, parts, and what is refused."""
+"""`ingest submit`: every way to give IDs, what is answered, and what is refused."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from click.testing import Result
 from flask import Flask
 
-from tests.support.adapters import LosingAnswers, Said, Scripted
+from tests.support.adapters import Said, Scripted
 
-from .conftest import MAX_IDS, Run, runner_of
-
-
-def one_line(result: Result, status: int) -> str:
-    """The only line on standard error, of a command that ended so and printed nothing."""
-    assert (result.exit_code, result.stdout) == (status, ""), result.output
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("ingest: ")
-    return line.removeprefix("ingest: ")
-
-
-def stored_ids(app: Flask, result: Result) -> list[list[Any]]:
-    """The IDs of each ingestion whose id was printed."""
-    assert result.exit_code == 0, result.output
-    client = app.test_client()
-    found = [client.get(f"/status/{line}").json for line in result.stdout.splitlines()]
-    return [[item for batch in each["batches"] for item in batch["ids"]] for each in found]
+from .conftest import MAX_IDS, Run, one_line, runner_of, stored_ids
 
 
 @pytest.fixture
@@ -50,9 +31,12 @@ def files(tmp_path: Path) -> Path:
         pytest.param("-", "1\n2\n", [1, 2], id="standard input"),
         pytest.param("--file -", "[1, 2]", [1, 2], id="an array there"),
         pytest.param("-f {}/ids.txt", "", [1, "B7", "007"], id="a file"),
+        pytest.param("-", '1,2\n"4", "a,b"', [1, 2, "4", "a,b"], id="several on a line"),
+        pytest.param("1,2", "", ["1,2"], id="an argument with a comma"),
         pytest.param("-f {}/ids.json", "", [1, "2", 3], id="a file with an array"),
         pytest.param("--csv {}/ids.csv --column sku", "", [5, "X9"], id="a column"),
         pytest.param("--csv - --column a", "a\n1\n1\n", [1, 1], id="a column, from there; twice"),
+        pytest.param(r"--csv - --column a --delimiter \t", "a\tb\n1\t2\n", [1], id="tabs"),
     ],
 )
 def test_ids_are_given(
@@ -71,31 +55,13 @@ def test_standard_output_has_the_id_alone_and_with_json_all_there_is_to_know(run
         "id_count": 2,
         "priority": "HIGH",
         "key": "k",
+        "idempotency_key": "k",
     }
 
 
 def test_source_is_named(run: Run) -> None:
     ingestion_id = run("submit", "1", "--source", "catalog").stdout.strip()
     assert json.loads(run("status", ingestion_id, "--json").stdout)["source"] == "catalog"
-
-
-def test_more_than_one_submission_takes_is_several_and_repeated_they_are_the_same(
-    run: Run, app: Flask
-) -> None:
-    lines = "\n".join(map(str, range(7)))
-    first = run("submit", "-", "--most", 3, "--key", "all", input=lines)
-    assert stored_ids(app, first) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert [line.rpartition(" ")[2] for line in first.stderr.splitlines()] == [
-        "all-1.",
-        "all-2.",
-        "all-3.",
-    ]
-    assert run("submit", "-", "--most", 3, "--key", "all", input=lines).stdout == first.stdout
-
-
-def test_each_run_has_a_key_of_its_own(run: Run) -> None:
-    first, second = run("submit", "1"), run("submit", "1")
-    assert first.stdout != second.stdout
 
 
 @pytest.mark.parametrize(
@@ -112,6 +78,11 @@ def test_each_run_has_a_key_of_its_own(run: Run) -> None:
         pytest.param("1 --priority SOON", "", "--priority", id="no such priority"),
         pytest.param("1 --key é", "", "visible ASCII", id="no key"),
         pytest.param("1 --url ftp://x", "", "address like", id="no address"),
+        pytest.param("1 --delimiter ;;", "", "--delimiter", id="two characters divide nothing"),
+        pytest.param("1 --delimiter=", "", "--delimiter", id="nor does none"),
+        pytest.param('1 --delimiter "', "", "--delimiter", id="nor a quote"),
+        pytest.param("-", "[" * 70_000, "Line 1 of the JSON array", id="endless nesting"),
+        pytest.param("-", '1,"2', "Line 1: text in double quotes", id="a quote without an end"),
     ],
 )
 def test_wrong_use_is_one_line_and_status_2(
@@ -128,15 +99,27 @@ def test_bad_ids_are_named_by_their_lines(run: Run, dry_run: list[str]) -> None:
     assert line.endswith("Likewise: line 3, line 4.")
 
 
-def test_bad_arguments_are_named_by_their_place(run: Run) -> None:
-    assert one_line(run("submit", "1", ""), 3).startswith('Argument 2: "" is not allowed')
+def test_as_text_no_more_is_an_id_than_without(run: Run) -> None:
+    line = one_line(run("submit", "-", "--text", input='[1,\nnull,\ntrue,\n{"a": 1}]'), 3)
+    assert line.startswith("Line 2: null is not allowed")
+    assert line.endswith("Likewise: line 3, line 4.")
 
 
-def test_part_that_is_refused_is_named_and_those_before_it_are_stored(run: Run) -> None:
-    result = run("submit", "-", "--most", 2, input='[1,\n2,\n3,\n""]')
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        pytest.param([""], "Argument 1", id="the only one"),
+        pytest.param(["", 2, 3], "Argument 1", id="the first"),
+        pytest.param([1, ""], "Argument 2", id="the last"),
+        pytest.param(["--most", 2, 1, 2, 3, ""], "Part 2: Argument 4", id="of another part"),
+    ],
+)
+def test_bad_arguments_are_named_by_their_place(
+    run: Run, arguments: list[object], place: str
+) -> None:
+    result = run("submit", *arguments)
     assert result.exit_code == 3
-    assert result.stderr.splitlines()[-1].startswith('ingest: Part 2: Line 4: "" is not allowed')
-    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.splitlines()[-1].startswith(f'ingest: {place}: "" is not allowed')
 
 
 @pytest.mark.parametrize(
@@ -148,40 +131,6 @@ def test_part_that_is_refused_is_named_and_those_before_it_are_stored(run: Run) 
 )
 def test_refusal_is_one_line_and_status_3(run: Run, arguments: list[Any], sentence: str) -> None:
     assert sentence in one_line(run("submit", *arguments), 3)
-
-
-def test_key_of_another_submission_is_refused(run: Run) -> None:
-    run("submit", "1", "--key", "k")
-    assert "was sent with another submission" in one_line(run("submit", "2", "--key", "k"), 3)
-
-
-def test_submission_whose_answer_was_lost_is_stored_once(run: Run, app: Flask) -> None:
-    result = runner_of(LosingAnswers(app, 2))("submit", 1, 2)
-    assert result.exit_code == 0
-    (only,) = run("list", "--json").stdout.splitlines()
-    assert json.loads(only)["ingestion_id"] == result.stdout.strip()
-
-
-def test_what_the_message_says_of_a_lost_submission_is_true(run: Run, app: Flask) -> None:
-    lost = runner_of(LosingAnswers(app, 5))("submit", 1, 2)
-    key = re.search(r"--key '(\w+)'", lost.stderr)
-    again = run("submit", 1, 2, "--key", key[1])
-    (only,) = run("list", "--json").stdout.splitlines()
-    assert json.loads(only)["ingestion_id"] == again.stdout.strip()
-
-
-def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
-    network = Scripted(*[requests.ConnectionError()] * 5)
-    line = one_line(runner_of(network)("submit", "1"), 4)
-    key = network.requests[0].headers["Idempotency-Key"].strip('"')
-    assert len({request.headers["Idempotency-Key"] for request in network.requests}) == 1
-    assert line.startswith("http://service.test cannot be reached")
-    assert f"run the same command with --key '{key}'" in line
-
-
-def test_interrupted_submission_says_so_too() -> None:
-    network = Scripted(KeyboardInterrupt())
-    assert "--key 'k'" in one_line(runner_of(network)("submit", "1", "--key", "k"), 130)
 
 
 def test_dry_run_tells_each_priority_and_stores_nothing(run: Run) -> None:
@@ -197,6 +146,14 @@ def test_dry_run_tells_each_priority_and_stores_nothing(run: Run) -> None:
     told = json.loads(run("submit", "--dry-run", "7", "--source", "catalog", "--json").stdout)
     assert told["priorities"]["HIGH"]["delays"]["ingestion_count"] == 1
     assert len(run("list", "--json").stdout.splitlines()) == 1
+
+
+def test_dry_run_that_nothing_is_known_of_yet_says_so(run: Run) -> None:
+    # The default source has no interval here, and made no call that could be measured.
+    run("submit", "1", "-p", "LOW")
+    shown = run("submit", "--dry-run", "2")
+    assert shown.exit_code == 0
+    assert "1 other by an unknown time" in shown.stdout
 
 
 def test_dry_run_of_several_parts_is_that_of_all_their_ids(run: Run) -> None:

@@ -47,7 +47,7 @@ def test_wrong_setting_stops_the_start_and_is_named(tmp_path: Path, case: str) -
     settings, toml, named = WRONG[case]
     write_sources(tmp_path, toml)
     ended = run_to_end(gunicorn("--workers", "1"), tmp_path, **settings)
-    assert ended.returncode != 0
+    assert ended.returncode == 2
     assert named in ended.stderr
     assert "dispatcher_started" not in ended.stderr
 
@@ -57,7 +57,7 @@ def test_file_that_is_no_database_stops_the_start_and_is_named(tmp_path: Path) -
     write_sources(tmp_path, "")
     (instance_path(tmp_path) / "ingest.db").write_bytes(b"not a database " * 100)
     ended = run_to_end(gunicorn("--workers", "1"), tmp_path)
-    assert ended.returncode != 0
+    assert ended.returncode == 2
     assert "ingest.db" in ended.stderr
 
 

@@ -80,9 +80,22 @@ def test_a_wall_clock_that_was_set_is_no_gap(full: Queue) -> None:
 def test_a_call_that_was_not_made_takes_no_time(full: Queue) -> None:
     call(full)
     full.release(full.claim_in_turn(), called=None)
-    found = pace(full)
-    assert found.call_seconds == pytest.approx(CALL_SECONDS)
-    assert found.dispatches_per_batch == 2
+    assert pace(full).call_seconds == pytest.approx(CALL_SECONDS)
+
+
+def test_a_deferral_is_no_failure_of_its_batch(full: Queue) -> None:
+    call(full)
+    full.defer(full.claim_in_turn(), delay_seconds=1)
+    assert pace(full).dispatches_per_batch == 1
+
+
+def test_a_reboot_is_no_gap(full: Queue) -> None:
+    for _ in range(6):
+        call(full)
+    before = pace(full)
+    full.clock.reboot(wall_step_seconds=-3_600)
+    call(full)
+    assert pace(full) == before
 
 
 def test_long_calls_share_the_places_in_flight(full: Queue) -> None:
@@ -95,10 +108,10 @@ def test_long_calls_share_the_places_in_flight(full: Queue) -> None:
     assert not pace(full, most_in_flight=64).is_bound_by_calls
 
 
-def test_a_source_that_ended_no_batch_lately_takes_all_its_dispatches_for_one(full: Queue) -> None:
+def test_where_no_batch_has_ended_nothing_tells_how_many_dispatches_one_takes(full: Queue) -> None:
     for _ in range(3):
         full.retry(full.claim_in_turn())
-    assert pace(full).dispatches_per_batch == 3
+    assert pace(full).dispatches_per_batch is None
 
 
 def test_other_sources_do_not_count(full: Queue) -> None:

@@ -54,9 +54,20 @@ def test_token_is_an_integer_where_nothing_is_lost(token: str, value: object) ->
 
 
 def test_as_text_everything_is_a_string() -> None:
-    assert [*from_arguments(["5", "x"], as_text=True)] == [('"5"', 0), ('"x"', 0)]
+    assert [*from_arguments(["5", "x"], as_text=True)] == [('"5"', 1), ('"x"', 2)]
     assert read("5\n", as_text=True) == [("5", 1)]
-    assert read('[5, "x"]', as_text=True) == [("5", 1), ("x", 1)]
+    assert read('"4", 5', as_text=True) == [("4", 1), ("5", 1)]
+    assert read('[5, "x", -1.5]', as_text=True) == [("5", 1), ("x", 1), ("-1.5", 1)]
+
+
+def test_as_text_what_is_no_id_stays_so() -> None:
+    content = '[null, true, {"a": 1}, [2]]'
+    assert read(content, as_text=True) == read(content)
+
+
+def test_argument_is_one_id_with_its_commas_and_quotes() -> None:
+    found = from_arguments(["1,2", '"4"'], as_text=False)
+    assert [json.loads(text) for text, _ in found] == ["1,2", '"4"']
 
 
 @pytest.mark.parametrize(
@@ -70,10 +81,40 @@ def test_as_text_everything_is_a_string() -> None:
         pytest.param("é\n", [("é", 1)], id="beyond ASCII"),
         pytest.param("", [], id="nothing"),
         pytest.param("x[1]\n", [("x[1]", 1)], id="a bracket that opens no array"),
+        pytest.param("1,2\n3", [(1, 1), (2, 1), (3, 2)], id="several on a line"),
+        pytest.param(" 1 , a b ,\t007 ", [(1, 1), ("a b", 1), ("007", 1)], id="space around"),
+        pytest.param(",1,,2, ,\n,\n3", [(1, 1), (2, 1), (3, 3)], id="nothing between commas"),
+        pytest.param('"4",4', [("4", 1), (4, 1)], id="quoted digits are text"),
+        pytest.param(' "a,b" , "c" ', [("a,b", 1), ("c", 1)], id="a quoted comma divides nothing"),
+        pytest.param(r'"\"\u00e9\n"', [('"é\n', 1)], id="escapes as in JSON"),
+        pytest.param('""', [("", 1)], id="quoted nothing: left to the service"),
+        pytest.param("a\"b,5'", [('a"b', 1), ("5'", 1)], id="a quote that opens nothing"),
     ],
 )
-def test_lines(content: str, found: list[tuple[Any, int]]) -> None:
+def test_list(content: str, found: list[tuple[Any, int]]) -> None:
     assert read(content) == found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('"a', id="no end"),
+        pytest.param('"a"b', id="something behind it"),
+        pytest.param(r'"\x"', id="no escape of JSON"),
+        pytest.param('"a\tb"', id="a control character, which JSON escapes"),
+        pytest.param('1,"', id="one quote"),
+    ],
+)
+def test_quotes_that_hold_no_text_are_refused_with_their_line(line: str) -> None:
+    with pytest.raises(Unusable, match="Line 2: text in double quotes"):
+        read(f"1\n{line}\n")
+
+
+@given(st.lists(ids, min_size=1), st.sampled_from([",", "\n", " ,\r\n"]))
+def test_list_of_json_values_is_read_as_the_array_of_them(values: list[object], by: str) -> None:
+    values = [value for value in values if not isinstance(value, int) or abs(value) < 2**63]
+    found = read(by.join(map(json.dumps, values)))
+    assert [value for value, _ in found] == values
 
 
 def test_what_is_not_utf8_is_refused_with_its_place() -> None:
@@ -108,6 +149,7 @@ def test_array(content: str, found: list[tuple[Any, int]]) -> None:
         pytest.param("[" + "9" * 5_000 + "]", id="more digits than Python reads"),
         pytest.param(b'["\xff"]', id="not UTF-8"),
         pytest.param('["' + "x" * 200_000, id="far longer than an ID"),
+        pytest.param("[" * 70_000, id="nested deeper than Python reads"),
     ],
 )
 def test_array_that_is_none_is_refused_with_its_line(content: str | bytes) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
+from ingest_app.cli.bars import WorkBars
 from ingest_app.cli.following import PATIENCE_SECONDS, Snapshot, follow
 from ingest_app.cli.views import JsonView, LineView
 from ingest_app.client import Client
 from ingest_app.errors import RequestFailed
 
 NO_ANSWER = RequestFailed("No answer.")
+Shown = Callable[[], list[str]]
 COUNTS = {"yet_to_start": 0, "triggered": 0, "completed": 0, "failed": 0, "cancelled": 0}
 
 
@@ -133,3 +136,35 @@ def test_json_has_a_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> 
     told = [json.loads(line)["counts"]["completed"] for line in captured.out.splitlines()]
     assert told == [0, 1, 2]
     assert captured.err == "No answer. Trying again.\n"
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
+    monkeypatch.setenv("COLUMNS", "120")
+    return lambda: [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+
+
+def test_bars_tell_silence_before_anything_is_known(shown: Shown) -> None:
+    with WorkBars(["a", "b", "a"]) as view:
+        view.tell_silence(NO_ANSWER)
+    first, second = shown()
+    assert first.startswith("a ")
+    assert second.startswith("b ")
+    assert first.endswith("Trying again: No answer.")
+
+
+def test_bars_tell_silence_of_what_has_not_ended_alone(shown: Shown) -> None:
+    with WorkBars(["a", "b"]) as view:
+        view.show(Snapshot(entry("completed", counts={"completed": 3}, id_count=7), forecast()))
+        view.tell_silence(NO_ANSWER)
+    first, second = shown()
+    assert first.endswith("100% 3/3 completed")
+    assert second.endswith("Trying again: No answer.")
+
+
+def test_bar_forgets_silence_when_there_is_an_answer(shown: Shown) -> None:
+    with WorkBars(["a"]) as view:
+        view.tell_silence(NO_ANSWER)
+        view.show(Snapshot(entry(counts={"completed": 1}), forecast()))
+    (only,) = shown()
+    assert " 33% 1/3 one in 5.0 s, done " in only

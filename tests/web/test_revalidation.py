@@ -10,6 +10,8 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from ingest_app.queue import listing
+from ingest_app.queue.claim import claim_next_batch
+from ingest_app.runtime import runtime_of
 from ingest_app.web.revalidation import revalidate
 
 Submit = Callable[..., str]
@@ -107,3 +109,21 @@ def test_polled_routes_are_documented(client: FlaskClient) -> None:
         assert route["responses"]["304"] == {"$ref": "#/components/responses/NOT_MODIFIED"}
         assert "ETag" in route["responses"]["200"]["headers"]
         assert {"$ref": "#/components/parameters/IF_NONE_MATCH"} in route["parameters"]
+
+
+@pytest.mark.parametrize("address", ["/sources", "/ingestions?forecast=true"])
+def test_nothing_changes_while_all_wait_for_a_slot(
+    app: Flask, client: FlaskClient, submit: Submit, address: str
+) -> None:
+    submit(list(range(9)))
+    runtime = runtime_of(app)
+    for _ in range(2):  # the second is refused: its slot is not open yet
+        claim_next_batch(
+            runtime.database, runtime.settings.source("default"), worker="w", clock=runtime.clock
+        )
+    first = client.get(address)
+    assert "_at" in first.text
+    tags = {client.get(address).headers["ETag"] for _ in range(5)}
+    assert first.headers["ETag"] in tags
+    # A time may be foretold just where it is rounded to the next hundredth of a second.
+    assert len(tags) <= 2
