@@ -36,6 +36,33 @@ def test_a_large_file_is_read_beside_the_page_and_submitted(
     assert newest["id_count"] == MAX_IDS
 
 
+def test_the_column_of_csv_is_chosen_and_the_fate_of_its_first_row_told(
+    open_page: OpenPage,
+) -> None:
+    page = open_page("/ui/submit")
+    rows = "name,sku\n" + "\n".join(f"Lamp,A{number}" for number in range(7))
+    page.get_by_label("Or choose a file").set_input_files(
+        {"name": "ids.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    )
+    expect(page.locator("#remarks")).to_contain_text("Row 1 is taken: “name” is an ID")
+    expect(page.locator("#column")).to_have_text("namesku")
+    page.locator("#column").select_option("sku")
+    expect(page.locator("#first")).to_have_text("First: A0, A1, A2, A3, A4, …")
+    expect(page.locator("#remarks")).to_have_text("The heading “sku” is left out.")
+    page.get_by_label("The first row is a heading").uncheck()
+    expect(page.locator("#first")).to_have_text("First: sku, A0, A1, A2, A3, …")
+    page.get_by_label("Treat numbers as text").check()
+    expect(page.locator("#tally")).to_contain_text("8 IDs")
+    expect(page.locator("#first")).to_contain_text("sku, A0")
+
+
+def test_the_first_ids_of_a_list_are_shown(open_page: OpenPage) -> None:
+    page = open_page("/ui/submit")
+    page.get_by_label("Paste them").fill("5, B7")
+    expect(page.locator("#first")).to_have_text("First: 5, B7")
+    expect(page.locator("#column")).to_be_hidden()
+
+
 def test_one_id_too_many_is_refused_before_it_is_sent(open_page: OpenPage) -> None:
     page = open_page("/ui/submit")
     page.get_by_label("Or choose a file").set_input_files(

@@ -112,6 +112,40 @@ def test_csv_gives_its_first_column(
     assert found["heading"] == heading
 
 
+@pytest.mark.parametrize(
+    ("text", "heading"),
+    [
+        pytest.param("name,price\nLamp,9.50\nDesk,3", "name", id="words, numbers below one"),
+        pytest.param("name,price,\nLamp,9.50,x", "name", id="a cell without a name"),
+        pytest.param("\n \nname,price\nLamp,9", "name", id="empty lines before it"),
+        pytest.param("name,maker\nLamp,Osto", None, id="words all the way"),
+        pytest.param("B7,none\nB8,5\nB9,6", None, id="an ID beside a missing number"),
+        pytest.param("Lamp,9\nDesk,3", None, id="a number beside it"),
+        pytest.param("name,price", None, id="one row"),
+    ],
+)
+def test_the_first_row_is_a_heading_when_it_is_unlike_the_rest(
+    scratch_page: Any, text: str, heading: str | None
+) -> None:
+    assert parsed(scratch_page, text, format="csv")["heading"] == heading
+
+
+@pytest.mark.parametrize(
+    ("column", "tokens"),
+    [
+        pytest.param(0, ['"Lamp"', '"Desk"', '"Bed"'], id="the first"),
+        pytest.param(1, ['"A1"', '"A2"'], id="one that a row lacks"),
+        pytest.param(2, ["9"], id="the last"),
+        pytest.param(3, ['"Lamp"', '"Desk"', '"Bed"'], id="none, in a text that was changed"),
+    ],
+)
+def test_csv_gives_the_column_that_is_asked_for(
+    scratch_page: Any, column: int, tokens: list[str]
+) -> None:
+    text = 'name,sku,price\nLamp,"A1",9\nDesk,A2\nBed'
+    assert parsed(scratch_page, text, format="csv", column=column)["tokens"] == tokens
+
+
 def test_csv_is_read_as_by_the_module_of_python(scratch_page: Any) -> None:
     texts = ["".join(text) for length in range(6) for text in product('1",\n\r', repeat=length)]
     assert scratch_page.evaluate(COLUMNS, texts) == [first_column(text) for text in texts]

@@ -1,36 +1,66 @@
-// The first column of CSV (RFC 4180; also with semicolons or tabs). Pure.
+// A column of CSV (RFC 4180; also with semicolons or tabs). Pure.
 
 import { unusableAt } from "./unusable.js";
 
-const HEADING = /^"?(?:[a-z]+[ _-]?)?(?:ids?|key|code|number|no|sku|asin|isbn|ean)"?$/i;
-const SAMPLE = 100;
 const SEPARATORS = [",", ";", "\t"];
 const LONGEST_HEAD = 10_000;
+const MOST_COLUMNS = 500;
+const EMPTY_LINES = /^(?: *[\r\n])*/;
 
-/** The first cell of every row, without quotes around it; Unusable where a quoted one does not end. */
-export function csvColumn(text) {
+/**
+ * One cell of every row, empty where the row has none, without quotes around it.
+ *
+ * It begins with the first line that is not empty; Unusable where a quoted cell does not end.
+ */
+export function csvColumn(text, column = 0) {
   const separator = separatorOf(text);
   const cells = [];
-  let at = 0;
-  while (at < text.length) {
-    let end = cellEnd(text, at, separator);
-    cells.push(unquoted(text.slice(at, end)));
-    while (text[end] === separator) end = cellEnd(text, end + 1, separator);
-    at = text.startsWith("\r\n", end) ? end + 2 : end + 1;
+  let cell = "";
+  const take = (index, from, end) => {
+    if (index === column) cell = unquoted(text.slice(from, end));
+  };
+  for (let at = startOf(text); at < text.length; cell = "") {
+    at = offerCells(text, at, { separator, take });
+    cells.push(cell);
   }
   return cells;
 }
 
-/** True when the first cell names the column: it is a usual name, or alone not an integer. */
-export function looksLikeHeading(cells, integer) {
-  if (cells.length < 2 || integer.test(cells[0])) return false;
-  return HEADING.test(cells[0]) || cells.slice(1, SAMPLE).every((cell) => integer.test(cell));
+/** The first rows as arrays of cells without blanks around them, of at most 500 columns. */
+export function firstRows(text, most) {
+  const separator = separatorOf(text);
+  const rows = [];
+  const take = (index, from, end) => {
+    if (index < MOST_COLUMNS) rows.at(-1).push(unquoted(text.slice(from, end)).trim());
+  };
+  for (let at = startOf(text); at < text.length && rows.length < most; ) {
+    rows.push([]);
+    at = offerCells(text, at, { separator, take });
+  }
+  return rows;
+}
+
+function startOf(text) {
+  return EMPTY_LINES.exec(text)[0].length;
 }
 
 function separatorOf(text) {
-  const head = text.slice(0, LONGEST_HEAD).replace(/(^|[,;\t])"(?:[^"]|"")*"/g, "$1");
+  const head = text.slice(startOf(text)).slice(0, LONGEST_HEAD).replace(/(^|[,;\t])"(?:[^"]|"")*"/g, "$1");
   const [first] = head.split(/[\r\n]/, 1);
   return SEPARATORS.find((separator) => first.includes(separator)) ?? ",";
+}
+
+/** Offer the cells of the row that begins here; returns where the next row does. */
+function offerCells(text, from, { separator, take }) {
+  let end = from - 1;
+  let index = 0;
+  do {
+    const start = end + 1;
+    end = cellEnd(text, start, separator);
+    take(index, start, end);
+    index += 1;
+  } while (text[end] === separator);
+  return text.startsWith("\r\n", end) ? end + 2 : end + 1;
 }
 
 /** Where the cell that begins here ends: at a separator, a line break or the end of the text. */

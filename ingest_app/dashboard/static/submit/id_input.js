@@ -1,16 +1,19 @@
 // Where the IDs come from, and what was understood.
 
-import { byId, element, setText } from "../shared/dom.js";
-import { counted, number } from "../shared/words.js";
+import { byId } from "../shared/dom.js";
+import { number } from "../shared/words.js";
+import { showFound } from "./found.js";
 
 const PAUSE_MS = 150;
-const FORMATS = { list: "a list", csv: "CSV", json: "a JSON array" };
 
 export class IdInput {
   #worker = new Worker(new URL("./id_worker.js", import.meta.url), { type: "module" });
   #run = 0;
   #timer = 0;
   #waiting = [];
+  // What was chosen for the text or file that stands there; null and 0 where nothing was.
+  #heading = null;
+  #column = 0;
   #maxIds;
   #changed;
   found = null;
@@ -24,7 +27,8 @@ export class IdInput {
     byId("text").addEventListener("input", () => this.#typed());
     byId("file").addEventListener("change", () => this.#chosen());
     for (const id of ["format", "as-text", "once"]) this.#reactTo(id);
-    byId("heading").addEventListener("change", () => this.#read({ heading: byId("heading").checked }));
+    byId("heading").addEventListener("change", () => this.#choose({ heading: byId("heading").checked }));
+    byId("column").addEventListener("change", () => this.#choose({ column: Number(byId("column").value) }));
   }
 
   /** Why these IDs cannot be submitted; null when they can. */
@@ -52,7 +56,15 @@ export class IdInput {
     byId(id).addEventListener("change", () => this.#read());
   }
 
+  #choose({ heading = this.#heading, column = this.#column }) {
+    this.#heading = heading;
+    this.#column = column;
+    this.#read();
+  }
+
   #typed() {
+    // Text that is edited keeps what was chosen for it.
+    if (byId("file").value || !byId("text").value) this.#forget();
     byId("file").value = "";
     this.found = null;
     clearTimeout(this.#timer);
@@ -61,10 +73,16 @@ export class IdInput {
 
   #chosen() {
     if (byId("file").files.length) byId("text").value = "";
+    this.#forget();
     this.#read();
   }
 
-  #read({ heading = null } = {}) {
+  #forget() {
+    this.#heading = null;
+    this.#column = 0;
+  }
+
+  #read() {
     clearTimeout(this.#timer);
     this.#timer = 0;
     const file = byId("file").files[0];
@@ -74,7 +92,8 @@ export class IdInput {
     const options = {
       format: byId("format").value,
       fileName: file?.name,
-      heading,
+      heading: this.#heading,
+      column: this.#column,
       asText: byId("as-text").checked,
       once: byId("once").checked,
     };
@@ -86,7 +105,7 @@ export class IdInput {
     if (run !== this.#run) return; // something was changed since
     this.found = found;
     byId("reading").hidden = true;
-    showTally(found);
+    showFound(found);
     this.#changed();
     this.#waiting.splice(0).forEach((resolve) => resolve());
   }
@@ -94,36 +113,4 @@ export class IdInput {
   #broke(event) {
     this.#understood({ run: this.#run, failure: `The IDs cannot be read: ${event.message}`, count: 0 });
   }
-}
-
-function showTally(found) {
-  setText(byId("tally"), found.failure ?? tally(found));
-  const remarks = found.failure ? [] : remarksOn(found);
-  byId("remarks").replaceChildren(...remarks.map((remark) => element("li", remark)));
-  byId("heading-label").hidden = found.format !== "csv";
-  byId("heading").checked = Boolean(found.heading);
-  byId("once-label").hidden = !found.duplicateCount;
-}
-
-function tally(found) {
-  if (found.count === 0) return "No IDs yet.";
-  const kinds = [
-    found.integerCount && counted(found.integerCount, "integer"),
-    found.stringCount && counted(found.stringCount, "text", "texts"),
-  ].filter(Boolean);
-  return `${counted(found.count, "ID")}: ${kinds.join(" and ")}, read as ${FORMATS[found.format]}.`;
-}
-
-function remarksOn(found) {
-  const remarks = [...found.problems];
-  const more = found.problemCount - found.problems.length;
-  if (more > 0) remarks.push(`${number(more)} more are not allowed.`);
-  if (found.heading) remarks.push(`The heading “${found.heading}” is left out.`);
-  if (found.duplicateCount) remarks.push(duplicates(found.duplicateCount));
-  return remarks;
-}
-
-function duplicates(count) {
-  const fate = byId("once").checked ? "left out" : "fetched again";
-  return `${counted(count, "ID stands", "IDs stand")} there before and ${count === 1 ? "is" : "are"} ${fate}.`;
 }

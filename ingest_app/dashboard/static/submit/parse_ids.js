@@ -1,7 +1,8 @@
 // From text to IDs. Pure: it runs in a worker, and a million IDs take it about a second.
 
 import { readJson, writeJson } from "../shared/json.js";
-import { csvColumn, looksLikeHeading } from "./csv_column.js";
+import { csvColumn, firstRows } from "./csv_column.js";
+import { looksLikeHeading } from "./csv_heading.js";
 import { listed } from "./plain_list.js";
 import { Unusable } from "./unusable.js";
 
@@ -12,12 +13,14 @@ const SAFE_DIGITS = 15;
 const MOST_DIGITS = 19;
 const STRING_LONGEST = 255;
 const SHOWN_PROBLEMS = 10;
+const SHOWN_FIRST = 5;
+const SAMPLE = 100;
 
 /**
  * The IDs in a text.
  *
  * options: `format` list, csv or json, or "" for what it looks like; `fileName`; `heading` true or
- * false, null for what it looks like; `asText` keeps numbers as strings; `once` drops duplicates.
+ * false, null for what it looks like; `column` of CSV, counted from 0; `asText` keeps numbers as strings; `once` drops duplicates.
  * Returns `tokens`, each ID as JSON text, with what there is to say of them.
  */
 export function parseIds(text, options) {
@@ -28,8 +31,9 @@ export function parseIds(text, options) {
   const unique = new Set(tokens);
   return {
     format,
-    heading: found.heading ?? null,
+    ...columnsOf(found),
     tokens: options.once ? [...unique] : tokens,
+    first: (options.once ? [...unique] : tokens).slice(0, SHOWN_FIRST).map(shown),
     duplicateCount: tokens.length - unique.size,
     ...kinds(options.once ? unique : tokens),
     ...problemsOf(tokens),
@@ -61,11 +65,25 @@ function readList(text) {
   return { tokens };
 }
 
-function readCsv(text, { heading }) {
-  const cells = csvColumn(text).map((cell) => cell.trim()).filter(Boolean);
-  const skipped = heading ?? looksLikeHeading(cells, INTEGER);
-  const values = skipped ? cells.slice(1) : cells;
-  return { tokens: values.map(tokenOfText), heading: skipped ? cells[0] : null };
+function readCsv(text, options) {
+  const rows = firstRows(text, SAMPLE);
+  const columns = rows[0] ?? [];
+  const column = options.column < columns.length ? options.column : 0;
+  const skipped = options.heading ?? looksLikeHeading(rows, column, INTEGER);
+  const cells = csvColumn(text, column).slice(skipped ? 1 : 0);
+  const values = cells.map((cell) => cell.trim()).filter(Boolean);
+  return { tokens: values.map(tokenOfText), columns, column, heading: skipped ? (columns[column] ?? "") : null };
+}
+
+// `doubtful` is the cell of the first row that is taken for an ID and might be a heading.
+function columnsOf({ columns = [], column = 0, heading = null }) {
+  const cell = columns[column];
+  const doubtful = heading === null && cell && !INTEGER.test(cell) ? cell : null;
+  return { columns, column, heading, doubtful };
+}
+
+function shown(token) {
+  return token.startsWith('"') ? JSON.parse(token) : token;
 }
 
 function readArray(text) {
@@ -135,8 +153,9 @@ function problemOf(token) {
 function emptyResult(format) {
   return {
     format,
-    heading: null,
+    ...columnsOf({}),
     tokens: [],
+    first: [],
     count: 0,
     stringCount: 0,
     integerCount: 0,
