@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,32 @@ def test_the_first_ids_of_a_list_are_shown(open_page: OpenPage) -> None:
     page.get_by_label("Paste them").fill("5, B7")
     expect(page.locator("#first")).to_have_text("First: 5, B7")
     expect(page.locator("#column")).to_be_hidden()
+
+
+def test_a_file_that_changed_after_it_was_chosen_is_told_and_can_be_chosen_again(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page("/ui/submit")
+    chosen = tmp_path / "ids.txt"
+    chosen.write_text("5")
+    page.get_by_label("Or choose a file").set_input_files(chosen)
+    expect(page.locator("#tally")).to_contain_text("1 ID:")
+    chosen.write_text("5\n6")
+    page.get_by_label("Treat numbers as text").check()
+    expect(page.locator("#tally")).to_have_text(_CHANGED)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#failure")).to_have_text(_CHANGED)
+    page.get_by_label("Or choose a file").set_input_files(chosen)
+    expect(page.locator("#first")).to_have_text("First: 5, 6")
+
+
+def test_whatever_fails_while_ids_are_read_is_told(open_page: OpenPage) -> None:
+    page = open_page("/ui/submit")
+    page.route("**/submit/id_worker.js", _fail_in_reading)
+    page.reload()
+    page.get_by_label("Paste them").fill("5")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#failure")).to_have_text("The IDs cannot be read: too long")
 
 
 def test_one_id_too_many_is_refused_before_it_is_sent(open_page: OpenPage) -> None:
@@ -137,7 +164,17 @@ def test_it_is_filled_and_sent_by_keyboard_alone(open_page: OpenPage) -> None:
     expect(page.locator("#priority")).to_have_text("LOW")
 
 
+_CHANGED = "The file was changed or removed after it was chosen: choose it again."
 _WITH_A_FRACTION = '{"ids": [1, 2.5], "priority": "HIGH"}'
+
+
+def _fail_in_reading(route: Any) -> None:
+    said = route.fetch().text()
+    fails = 'const parseIds = () => { throw new RangeError("too long"); };'
+    route.fulfill(
+        body=re.sub("^import .*$", fails, said, flags=re.MULTILINE),
+        content_type="text/javascript",
+    )
 
 
 def _lose_the_answer(route: Any) -> None:

@@ -105,6 +105,8 @@ export class IdInput {
     if (run !== this.#run) return; // something was changed since
     this.found = found;
     byId("reading").hidden = true;
+    // To choose the file that is chosen already would be no change.
+    if (found.isFileLost) byId("file").value = "";
     showFound(found);
     this.#changed();
     this.#waiting.splice(0).forEach((resolve) => resolve());

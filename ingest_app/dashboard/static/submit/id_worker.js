@@ -7,7 +7,15 @@ addEventListener("message", async ({ data: { run, source, options } }) => {
 });
 
 async function outcome(source, options) {
-  const text = typeof source === "string" ? source : await textOf(source);
+  try {
+    return idsIn(typeof source === "string" ? source : await textOf(source), options);
+  } catch (error) {
+    // The page waits for an answer, and hears nothing of what is thrown in a promise here.
+    return { failure: reasonOf(error), isFileLost: isLost(error), count: 0 };
+  }
+}
+
+function idsIn(text, options) {
   if (text === null) return { failure: "This file is not UTF-8 text.", count: 0 };
   const { tokens, ...said } = parseIds(text, options);
   // A Blob is handed over without being copied; the page never holds the IDs as values.
@@ -15,10 +23,20 @@ async function outcome(source, options) {
 }
 
 async function textOf(file) {
+  const bytes = await file.arrayBuffer();
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) return null;
     throw error;
   }
+}
+
+function reasonOf(error) {
+  if (isLost(error)) return "The file was changed or removed after it was chosen: choose it again.";
+  return `The IDs cannot be read: ${error.message}`;
+}
+
+function isLost({ name }) {
+  return name === "NotReadableError" || name === "NotFoundError";
 }
