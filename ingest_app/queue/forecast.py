@@ -119,7 +119,8 @@ def _forecast(
     outlook: Outlook, timetable: Timetable, entry: IngestionEntry, turns: Turns | None
 ) -> Forecast:
     if not _is_going_on(entry):
-        return _told(outlook, entry, entry.last_completed_at, 0.0, [])
+        # Batches that a person ended in the database tell no time; the cancellation does.
+        return _told(outlook, entry, entry.last_completed_at or entry.cancelled_at, 0.0, [])
     if turns is None:
         return _under_way(outlook, entry)
     ends = _ends_seconds(outlook, entry)

@@ -81,6 +81,9 @@ def test_what_waits_is_cancelled_after_a_question(open_page: OpenPage, service: 
     page.get_by_role("button", name="Cancel them").click()
     expect(page.locator("#state")).to_have_text("cancelled")
     expect(cancel).to_be_hidden()
+    expect(page.locator("#started")).to_have_text("never")
+    expect(page.locator("#finish-label")).to_have_text("Ended")
+    expect(page.locator("#finish")).to_have_text(re.compile(r"\d:\d\d"))
 
 
 def test_a_source_is_paused_and_resumed(open_page: OpenPage, service: Service) -> None:

@@ -244,6 +244,23 @@ def test_a_cancelled_ingestion_delays_no_one(queue: Queue) -> None:
     check({second: forecast(queue, second)}, play_through(queue))
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param("SELECT 1", id="before any dispatch"),
+        pytest.param("UPDATE batches SET completed_at = NULL", id="batches edited by a person"),
+    ],
+)
+def test_what_was_cancelled_ended_then(queue: Queue, edit: str) -> None:
+    ingestion_id = queue.submit(range(3))
+    queue.clock.move(10)
+    cancelled_at = queue.clock.now.at
+    cancel_ingestion(queue.database, ingestion_id, clock=queue.clock)
+    queue.change(edit)
+    queue.clock.move(1000)
+    assert forecast(queue, ingestion_id).finishes_at == cancelled_at
+
+
 def test_batches_that_a_person_retries_are_at_their_old_place(queue: Queue) -> None:
     first = queue.submit(range(9))
     call_next(queue)

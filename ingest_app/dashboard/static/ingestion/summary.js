@@ -3,7 +3,7 @@
 import { byId, element, setAttribute, setText, updateList } from "../shared/dom.js";
 import { showInstant } from "../shared/instants.js";
 import { showStateBar } from "../shared/state_bar.js";
-import { endedCount } from "../shared/states.js";
+import { endedCount, hasEnded } from "../shared/states.js";
 import { batchState, counted, ingestionState, number } from "../shared/words.js";
 
 /** Show an ingestion; `pick(status)` is called when a count is clicked. */
@@ -18,7 +18,8 @@ export function showSummary(entry, pick) {
   setText(byId("ids"), number(entry.id_count));
   setText(byId("batch-count"), number(entry.batch_count));
   showInstant(byId("created"), entry.created_at, { seconds: true });
-  showInstant(byId("started"), entry.first_triggered_at, { seconds: true, absent: "not yet" });
+  const absent = hasEnded(entry.status) ? "never" : "not yet";
+  showInstant(byId("started"), entry.first_triggered_at, { seconds: true, absent });
 }
 
 function showFailed(count) {
