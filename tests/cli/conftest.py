@@ -69,3 +69,19 @@ def runner_of(adapter: BaseAdapter) -> Run:
         return CliRunner().invoke(main, given, obj=make_client, env=environ, **more)
 
     return run
+
+
+def one_line(result: Result, status: int) -> str:
+    """The only line on standard error, of a command that ended so and printed nothing."""
+    assert (result.exit_code, result.stdout) == (status, ""), result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("ingest: ")
+    return line.removeprefix("ingest: ")
+
+
+def stored_ids(app: Flask, result: Result) -> list[list[Any]]:
+    """The IDs of each ingestion whose id was printed."""
+    assert result.exit_code == 0, result.output
+    client = app.test_client()
+    found = [client.get(f"/status/{line}").json for line in result.stdout.splitlines()]
+    return [[item for batch in each["batches"] for item in batch["ids"]] for each in found]

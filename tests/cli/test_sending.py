@@ -1,0 +1,148 @@
+"""`ingest submit` on its way: keys, parts, lost answers and Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+
+from tests.support.adapters import LosingAnswers, Said, Scripted
+
+from .conftest import Run, one_line, runner_of, stored_ids
+
+STORED = Said(200, b'{"ingestion_id": "a"}')
+SAFELY = "run the same command with --key 'k', and nothing is stored twice."
+
+
+def test_more_than_one_submission_takes_is_several_and_repeated_they_are_the_same(
+    run: Run, app: Flask
+) -> None:
+    lines = "\n".join(map(str, range(7)))
+    first = run("submit", "-", "--most", 3, "--key", "all", input=lines)
+    assert stored_ids(app, first) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert run("submit", "-", "--most", 3, "--key", "all", input=lines).stdout == first.stdout
+
+
+def test_key_that_several_print_is_the_one_that_repeats_them(run: Run) -> None:
+    first = run("submit", "--most", 2, 1, 2, 3)
+    (key,) = set(re.findall(r"--key '(\w+)'", first.stderr))
+    assert f"{key}-1" not in first.stderr
+    assert run("submit", "--most", 2, 1, 2, 3, "--key", key).stdout == first.stdout
+
+
+def test_key_of_each_in_json_repeats_all_of_them(run: Run) -> None:
+    first = run("submit", "--most", 2, 1, 2, 3, "--json").stdout
+    told = [json.loads(line) for line in first.splitlines()]
+    (key,) = {each["key"] for each in told}
+    assert [each["idempotency_key"] for each in told] == [f"{key}-1", f"{key}-2"]
+    assert run("submit", "--most", 2, 1, 2, 3, "--json", "--key", key).stdout == first
+
+
+def test_each_run_has_a_key_of_its_own(run: Run) -> None:
+    first, second = run("submit", "1"), run("submit", "1")
+    assert first.stdout != second.stdout
+
+
+def test_part_that_is_refused_is_named_and_those_before_it_are_stored(run: Run) -> None:
+    result = run("submit", "-", "--most", 2, input='[1,\n2,\n3,\n""]')
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[-1].startswith('ingest: Part 2: Line 4: "" is not allowed')
+    assert result.stderr.count("1 submission is stored. To go on, run the same command") == 1
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_key_of_another_submission_is_refused(run: Run) -> None:
+    run("submit", "1", "--key", "k")
+    assert "was sent with another submission" in one_line(run("submit", "2", "--key", "k"), 3)
+
+
+def test_submission_whose_answer_was_lost_is_stored_once(run: Run, app: Flask) -> None:
+    result = runner_of(LosingAnswers(app, 2))("submit", 1, 2)
+    assert result.exit_code == 0
+    (only,) = run("list", "--json").stdout.splitlines()
+    assert json.loads(only)["ingestion_id"] == result.stdout.strip()
+
+
+def test_what_the_message_says_of_a_lost_submission_is_true(run: Run, app: Flask) -> None:
+    lost = runner_of(LosingAnswers(app, 5))("submit", 1, 2)
+    key = re.search(r"--key '(\w+)'", lost.stderr)
+    again = run("submit", 1, 2, "--key", key[1])
+    (only,) = run("list", "--json").stdout.splitlines()
+    assert json.loads(only)["ingestion_id"] == again.stdout.strip()
+
+
+def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
+    network = Scripted(*[requests.ConnectionError()] * 5)
+    line = one_line(runner_of(network)("submit", "1"), 4)
+    key = network.requests[0].headers["Idempotency-Key"].strip('"')
+    assert len({request.headers["Idempotency-Key"] for request in network.requests}) == 1
+    assert line.startswith("http://service.test cannot be reached")
+    assert f"run the same command with --key '{key}'" in line
+
+
+class Interrupting(io.RawIOBase):
+    """An input that comes line by line, and at whose end Ctrl-C is pressed."""
+
+    def __init__(self, content: str) -> None:
+        self._lines = content.encode().splitlines(keepends=True)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not buffer:
+            return 0
+        if not self._lines:
+            raise KeyboardInterrupt
+        line = self._lines.pop(0)
+        buffer[: len(line)] = line
+        return len(line)
+
+
+@pytest.mark.parametrize(
+    ("turns", "given", "told"),
+    [
+        pytest.param([], "", "Nothing was sent.", id="before the first"),
+        pytest.param(
+            [STORED],
+            "1\n2\n3\n",
+            f"1 submission is stored. To go on, {SAFELY}",
+            id="between two",
+        ),
+        pytest.param(
+            [STORED, STORED, KeyboardInterrupt()],
+            "1\n2\n3\n4\n5\n6\n7\n",
+            f"2 submissions are stored, and the next one may be. To go on, {SAFELY}",
+            id="in one of several",
+        ),
+        pytest.param(
+            [KeyboardInterrupt()],
+            "1\n2\n3\n",
+            f"It may have been stored all the same: {SAFELY}",
+            id="in the first",
+        ),
+    ],
+)
+def test_interrupted_submission_says_what_is_stored_and_how_to_go_on(
+    turns: list[Any], given: str, told: str
+) -> None:
+    command = ["submit", "-", "--most", 2, "--key", "k"]
+    result = runner_of(Scripted(*turns))(*command, input=Interrupting(given))
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        130,
+        f"ingest: interrupted. {told}",
+    )
+
+
+def test_what_is_said_of_an_interrupted_submission_is_true(run: Run) -> None:
+    command = ["submit", "-", "--most", 2]
+    broken = run(*command, input=Interrupting("1\n2\n3\n"))
+    (key,) = set(re.findall(r"--key '(\w+)'", broken.stderr))
+    again = run(*command, "--key", key, input="1\n2\n3\n")
+    assert again.stdout.startswith(broken.stdout)
+    assert len(run("list", "--json").stdout.splitlines()) == 2
