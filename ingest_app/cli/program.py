@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +40,8 @@ _SECTIONS = {
     },
 }
 """Where each command is, in the order of `--help`."""
+
+_LONGEST_BUG = 500
 
 _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
@@ -76,10 +79,15 @@ class Program(click.Group):
         """Run the command and exit."""
         try:
             status = super().main(args, **{**more, "standalone_mode": False})
-        except click.Abort:
+        except (click.Abort, KeyboardInterrupt):
             status = _tell("interrupted.", ExitStatus.INTERRUPTED)
         except click.ClickException as error:
             status = _tell(_sentence(error), error.exit_code)
+        except Exception as error:
+            # Not from a command, but from reading the options or from telling what went wrong.
+            if sys.flags.dev_mode:
+                raise
+            status = _tell_bug(error)
         sys.exit(int(status or ExitStatus.DONE))
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
@@ -119,13 +127,21 @@ def _status_of(error: Exception) -> int:
         _let_go_of_output()
         if isinstance(error, BrokenPipeError):
             return ExitStatus.READER_GONE
-        return _tell(f"{error.filename or 'output'}: {error.strerror}.", ExitStatus.UNUSABLE)
-    what = f"{type(error).__name__}: {error}"
+        return _tell(
+            f"{error.filename or 'output'}: {error.strerror or error}.", ExitStatus.UNUSABLE
+        )
+    return _tell_bug(error)
+
+
+def _tell_bug(error: Exception) -> int:
+    what = f"{type(error).__name__}: {error}"[:_LONGEST_BUG]
     return _tell(f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG)
 
 
 def _tell(message: str, status: int) -> int:
-    note(f"ingest: {' '.join(message.split())}")
+    # Where nobody can be told, the exit status still says it.
+    with suppress(OSError, ValueError):
+        note(f"ingest: {' '.join(message.split())}")
     return status
 
 

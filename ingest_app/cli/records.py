@@ -105,6 +105,6 @@ def _report(path: Path, byte_count: int, *, as_json: bool) -> None:
 
 def _note_what_lacks(entry: Entry) -> None:
     counts = entry["counts"]
-    going_count = counts["yet_to_start"] + counts["triggered"]
+    going_count = counts.get("yet_to_start", 0) + counts.get("triggered", 0)
     if going_count:
         note(f"{count(going_count, 'batch')} had not ended: read again from the start later.")

@@ -13,7 +13,9 @@ import requests
 from ingest_app.cli import main
 from ingest_app.cli.watch import watch_all
 from ingest_app.client import Client
+from ingest_app.client_answers import Entry, Forecast, SourceState
 from tests.support.adapters import BreakingOff, Said, Scripted
+from tests.support.answers import answer
 from tests.support.queues import Queue
 
 from .conftest import Run, runner_of
@@ -94,17 +96,15 @@ def test_sources_are_paused_and_resumed(run: Run) -> None:
 
 
 def test_sources_say_which_counts_are_estimates() -> None:
-    state = {
-        "name": "default",
-        "interval_seconds": 5.0,
-        "batch_size": 3,
-        "waiting": {"HIGH": 0, "MEDIUM": 1_000_000, "LOW": 2},
-        "waiting_is_estimated": True,
-        "in_flight_count": 1,
-        "waits_for": None,
-        "last_error": None,
-    }
-    network = Scripted(Said(200, json.dumps({"sources": [state]}).encode()))
+    state = answer(
+        SourceState,
+        interval_seconds=5.0,
+        batch_size=3,
+        waiting={"HIGH": 0, "MEDIUM": 1_000_000, "LOW": 2},
+        waiting_is_estimated=True,
+        in_flight_count=1,
+    )
+    network = Scripted(Said(200, b'{"sources": [' + state + b"]}"))
     heading, row = runner_of(network)("sources").stdout.splitlines()
     assert "  0     about 1,000,000  about 2  1 " in row
     assert heading.index("MEDIUM") == row.index("about")
@@ -133,6 +133,19 @@ def test_service_that_is_not_there_is_one_line_and_status_4() -> None:
     network = Scripted(*[requests.ConnectionError()] * 5)
     result = runner_of(network)("sources")
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
+
+
+@pytest.mark.parametrize("command", ["status", "forecast", "records", "cancel", "retry"])
+def test_what_is_not_the_service_is_one_line_and_status_4(command: str) -> None:
+    result = runner_of(Scripted(*[Said(200, b'{"x": 1}')] * 2))(command, "x")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
+    assert "is not this service, by its answer" in result.stderr
+
+
+def test_times_that_no_calendar_has_are_shown_as_they_are() -> None:
+    known = [answer(Entry, created_at="9999-12-31T23:59:59-23:00"), answer(Forecast)]
+    shown = runner_of(Scripted(*[Said(200, body) for body in known]))("status", "x")
+    assert (shown.exit_code, "9999-12-31T23:59:59-23:00" in shown.stdout) == (0, True)
 
 
 def test_records_go_to_standard_output_or_a_file(run: Run, completed: str, tmp_path: Path) -> None:
@@ -164,10 +177,9 @@ def test_records_so_far_are_said_to_be_so(run: Run, queue: Queue) -> None:
 
 
 def test_records_that_break_off_leave_the_file_as_it_was(tmp_path: Path) -> None:
-    entry = b'{"counts": {"yet_to_start": 0, "triggered": 0}}'
     path = tmp_path / "records.ndjson"
     path.write_text("what was there\n")
-    network = Scripted(Said(200, entry), Said(200, BreakingOff(b'{"position":1}\n')))
+    network = Scripted(Said(200, answer(Entry)), Said(200, BreakingOff(b'{"position":1}\n')))
     result = runner_of(network)("records", "x", "-o", path)
     assert result.exit_code == 4
     assert "broke off" in result.stderr

@@ -85,6 +85,22 @@ def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
     assert f"run the same command with --key '{key}'" in line
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(Said(200), id="an answer without an id"),
+        pytest.param(
+            Said(422, b'{"errors": ["a"]}', {"Content-Type": "application/problem+json"}),
+            id="a problem of another shape",
+        ),
+    ],
+)
+def test_what_answers_a_submission_but_is_not_the_service_is_in_doubt(said: Said) -> None:
+    line = one_line(runner_of(Scripted(said))("submit", "1", "--key", "k"), 4)
+    assert "is not this service" in line
+    assert line.endswith(f"It may have been stored all the same: {SAFELY}")
+
+
 class Interrupting(io.RawIOBase):
     """An input that comes line by line, and at whose end Ctrl-C is pressed."""
 

@@ -162,5 +162,23 @@ def test_dry_run_of_several_parts_is_that_of_all_their_ids(run: Run) -> None:
 
 
 def test_fault_of_the_program_is_one_line_too() -> None:
-    line = one_line(runner_of(Scripted(Said(200, b'{"else": 1}')))("submit", "1"), 70)
+    line = one_line(runner_of(Scripted(KeyError("x")))("submit", "1"), 70)
     assert "KeyError" in line
+
+
+def test_fault_before_a_command_begins_is_one_line_too() -> None:
+    def broken(*_: object) -> None:
+        raise RecursionError("x\ny")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest_app.cli.program.describe_errors", broken)
+        line = one_line(runner_of(Scripted(Said(404)))("status", "a"), 70)
+    assert "RecursionError: x y" in line
+
+
+def test_position_that_is_no_number_is_told_as_it_came() -> None:
+    told = {"detail": "No.", "errors": {"ids": {"²": ["a"], "9" * 5_000: ["b"], "007": ["c"]}}}
+    network = Scripted(
+        Said(422, json.dumps(told).encode(), {"Content-Type": "application/problem+json"})
+    )
+    assert one_line(runner_of(network)("submit", "1"), 3) == "ids: a b c"
