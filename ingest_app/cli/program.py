@@ -14,6 +14,7 @@ import click
 from ingest_app.cli.exits import ExitStatus
 from ingest_app.cli.output import note
 from ingest_app.cli.refusals import describe_errors
+from ingest_app.cli.signals import ending_as_ctrl_c_does
 from ingest_app.errors import IngestError, RequestFailed
 
 _SECTIONS = {
@@ -78,11 +79,12 @@ class Program(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **more: Any) -> Any:
         """Run the command and exit."""
         try:
-            status = super().main(args, **{**more, "standalone_mode": False})
+            with ending_as_ctrl_c_does():
+                status = super().main(args, **{**more, "standalone_mode": False})
         except (click.Abort, KeyboardInterrupt):
             status = _tell("interrupted.", ExitStatus.INTERRUPTED)
         except click.ClickException as error:
-            status = _tell(_sentence(error), error.exit_code)
+            status = _tell(_sentence(error), error.exit_code, of=error)
         except Exception as error:
             # Not from a command, but from reading the options or from telling what went wrong.
             if sys.flags.dev_mode:
@@ -106,6 +108,10 @@ class Program(click.Group):
             return status
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
+        except KeyboardInterrupt:
+            with suppress(OSError):  # the terminal may be gone
+                click.echo(err=True)
+            raise click.Abort from None
         except Exception as error:
             if _is_bug(error) and sys.flags.dev_mode:
                 raise
@@ -120,28 +126,32 @@ def _status_of(error: Exception) -> int:
     """Say what went wrong, and return what it is as an exit status."""
     if isinstance(error, RequestFailed):
         message = describe_errors(error.errors) or str(error)
-        return _tell(message, ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE)
+        status = ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE
+        return _tell(message, status, of=error)
     if isinstance(error, IngestError):
-        return _tell(str(error), ExitStatus.UNUSABLE)
+        return _tell(str(error), ExitStatus.UNUSABLE, of=error)
     if isinstance(error, OSError):
         _let_go_of_output()
         if isinstance(error, BrokenPipeError):
-            return ExitStatus.READER_GONE
-        return _tell(
-            f"{error.filename or 'output'}: {error.strerror or error}.", ExitStatus.UNUSABLE
-        )
+            return _tell("", ExitStatus.READER_GONE, of=error)
+        told = f"{error.filename or 'output'}: {error.strerror or error}."
+        return _tell(told, ExitStatus.UNUSABLE, of=error)
     return _tell_bug(error)
 
 
 def _tell_bug(error: Exception) -> int:
     what = f"{type(error).__name__}: {error}"[:_LONGEST_BUG]
-    return _tell(f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG)
+    told = f"a fault of this program ({what}); python -X dev shows where."
+    return _tell(told, ExitStatus.BUG, of=error)
 
 
-def _tell(message: str, status: int) -> int:
+def _tell(message: str, status: int, *, of: BaseException | None = None) -> int:
+    """Write a message and the notes of its error, if there is anything to say."""
+    words = " ".join([message, *getattr(of, "__notes__", ())]).split()
     # Where nobody can be told, the exit status still says it.
     with suppress(OSError, ValueError):
-        note(f"ingest: {' '.join(message.split())}")
+        if words:
+            note(f"ingest: {' '.join(words)}")
     return status
 
 

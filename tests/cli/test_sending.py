@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -83,6 +85,57 @@ def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
     assert len({request.headers["Idempotency-Key"] for request in network.requests}) == 1
     assert line.startswith("http://service.test cannot be reached")
     assert f"run the same command with --key '{key}'" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "beginning"),
+    [
+        pytest.param(
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "output: No space left on device. ",
+            id="a full disk",
+        ),
+        pytest.param(BrokenPipeError(), 141, "", id="a reader that is gone"),
+        pytest.param(KeyboardInterrupt(), 130, "interrupted. ", id="Ctrl-C"),
+        pytest.param(KeyError("x"), 70, "a fault of this program (KeyError: 'x')", id="a fault"),
+    ],
+)
+def test_id_that_cannot_be_printed_is_told_with_the_key(
+    error: BaseException, status: int, beginning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ingest_app.cli.submit.say", broken)
+    line = one_line(runner_of(Scripted(STORED))("submit", "1", "--key", "k"), status)
+    assert line.startswith(beginning)
+    assert line.endswith(f"1 submission is stored. To go on, {SAFELY} The id of the last is a.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_that_ends_a_submission_is_as_ctrl_c(number: int) -> None:
+    class Signalling(Scripted):
+        def send(self, *args: Any, **more: Any) -> requests.Response:
+            signal.raise_signal(number)
+            return super().send(*args, **more)
+
+    line = one_line(runner_of(Signalling(STORED))("submit", "1", "--key", "k"), 130)
+    assert line == f"interrupted. It may have been stored all the same: {SAFELY}"
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_signal_that_is_ignored_stays_so() -> None:
+    class Signalling(Scripted):
+        def send(self, *args: Any, **more: Any) -> requests.Response:
+            signal.raise_signal(signal.SIGHUP)
+            return super().send(*args, **more)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert runner_of(Signalling(STORED))("submit", "1").exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(
