@@ -58,6 +58,27 @@ def test_part_that_is_refused_is_named_and_those_before_it_are_stored(run: Run) 
     assert len(result.stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given", "line"),
+    [
+        pytest.param(
+            "-", b"1\n2\n3\n" + b"\n" * 16_384 + b"\xff\n", "The input is not UTF-8", id="not UTF-8"
+        ),
+        pytest.param("-", b'1\n2\n3\n"4\n', "Line 4: text in double quotes", id="no text"),
+        pytest.param("-", b"[1, 2, 3, 4", "Line 1 of the JSON array", id="no array"),
+        pytest.param("--csv - --column a", b'a\n1\n2\n3\n"4', "Line 5 is not CSV", id="no CSV"),
+    ],
+)
+def test_input_that_is_unusable_after_some_of_it_was_sent_says_how_to_go_on(
+    arguments: str, given: bytes, line: str
+) -> None:
+    command = ["submit", *arguments.split(), "--most", 2, "--key", "k"]
+    result = runner_of(Scripted(STORED))(*command, input=given)
+    told = result.stderr.splitlines()[-1]
+    assert (result.exit_code, told.startswith(f"ingest: {line}")) == (2, True)
+    assert told.endswith(f"1 submission is stored. To go on, {SAFELY}")
+
+
 def test_key_of_another_submission_is_refused(run: Run) -> None:
     run("submit", "1", "--key", "k")
     assert "was sent with another submission" in one_line(run("submit", "2", "--key", "k"), 3)
