@@ -18,7 +18,7 @@ _SHOWN_FROM_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Sent:
-    """A part that is stored; key: its own, which is not for --key where there are several."""
+    """A part that is stored; key: its own, which is not for --key."""
 
     ingestion_id: str
     part: Part
@@ -39,7 +39,7 @@ class Sender:
     """Sends parts to one service.
 
     members: what stands beside the IDs: priority, and source where one is named.
-    key: names the whole; parts of several are named after it.
+    key: names the whole; the parts are named after it.
     """
 
     client: Client
@@ -74,7 +74,8 @@ class Sender:
         return course.stored
 
     def _send(self, part: Part) -> Sent:
-        key = self.key if part.is_only else f"{self.key}-{part.number}"
+        # With its number also where it is alone: what has grown since begins with the same part.
+        key = f"{self.key}-{part.number}"
         with _progress(part) as tell:
             try:
                 submission = Submission(part, self.members, tell)

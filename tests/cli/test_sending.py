@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+from click.testing import Result
 from flask import Flask
 
 from tests.support.adapters import LosingAnswers, Said, Scripted
@@ -43,6 +44,42 @@ def test_key_of_each_in_json_repeats_all_of_them(run: Run) -> None:
     (key,) = {each["key"] for each in told}
     assert [each["idempotency_key"] for each in told] == [f"{key}-1", f"{key}-2"]
     assert run("submit", "--most", 2, 1, 2, 3, "--json", "--key", key).stdout == first
+
+
+def submit_under_k(run: Run, id_count: int, most: int) -> Result:
+    lines = "\n".join(map(str, range(id_count)))
+    return run("submit", "-", "--key", "k", "--most", most, input=lines)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "told"),
+    [
+        pytest.param((5, 4), (6, 4), "Part 2: ", id="grown in the last part"),
+        pytest.param((3, 4), (5, 4), "Part 1: ", id="grown in the only part"),
+        pytest.param((4, 4), (4, 2), "Part 1: ", id="cut smaller"),
+        pytest.param((4, 2), (4, 4), "", id="cut larger"),
+    ],
+)
+def test_parts_that_differ_from_those_under_the_key_are_refused(
+    run: Run, first: tuple[int, int], again: tuple[int, int], told: str
+) -> None:
+    submit_under_k(run, *first)
+    before = run("list", "--json").stdout
+    result = submit_under_k(run, *again)
+    line = result.stderr.splitlines()[-1]
+    assert (result.exit_code, line.startswith(f"ingest: {told}")) == (3, True)
+    assert "was sent with another submission" in line
+    assert run("list", "--json").stdout == before
+
+
+def test_what_has_grown_behind_a_full_part_is_stored_under_its_key_alone(
+    run: Run, app: Flask
+) -> None:
+    first = submit_under_k(run, 4, 4)
+    again = submit_under_k(run, 5, 4)
+    assert stored_ids(app, again) == [[0, 1, 2, 3], [4]]
+    assert again.stdout.startswith(first.stdout)
+    assert len(run("list", "--json").stdout.splitlines()) == 2
 
 
 def test_each_run_has_a_key_of_its_own(run: Run) -> None:
@@ -102,7 +139,7 @@ def test_what_the_message_says_of_a_lost_submission_is_true(run: Run, app: Flask
 def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
     network = Scripted(*[requests.ConnectionError()] * 5)
     line = one_line(runner_of(network)("submit", "1"), 4)
-    key = network.requests[0].headers["Idempotency-Key"].strip('"')
+    key = network.requests[0].headers["Idempotency-Key"].strip('"').removesuffix("-1")
     assert len({request.headers["Idempotency-Key"] for request in network.requests}) == 1
     assert line.startswith("http://service.test cannot be reached")
     assert f"run the same command with --key '{key}'" in line

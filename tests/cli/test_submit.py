@@ -55,7 +55,7 @@ def test_standard_output_has_the_id_alone_and_with_json_all_there_is_to_know(run
         "id_count": 2,
         "priority": "HIGH",
         "key": "k",
-        "idempotency_key": "k",
+        "idempotency_key": "k-1",
     }
 
 
