@@ -99,6 +99,30 @@ def test_bad_ids_are_named_by_their_lines(run: Run, dry_run: list[str]) -> None:
     assert line.endswith("Likewise: line 3, line 4.")
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("arguments", "given", "place"),
+    [
+        pytest.param(["-"], "x" * 34_000_000, "Line 1", id="longer than a submission"),
+        pytest.param(["-"], f"1\n2\n{'x' * 5_000}", "Line 3", id="a line"),
+        pytest.param(["-"], f'[1,\n"{"x" * 5_000}"]', "Line 2", id="in an array"),
+        pytest.param(["1", "x" * 5_000], "", "Argument 2", id="an argument"),
+    ],
+)
+def test_what_is_far_too_long_for_an_id_is_named_and_not_sent(
+    dry_run: list[str], arguments: list[str], given: str, place: str
+) -> None:
+    line = one_line(runner_of(Scripted())("submit", *dry_run, *arguments, input=given), 2)
+    assert line == f"{place}: an ID has at most 255 characters."
+
+
+def test_longest_id_is_stored_and_one_longer_is_named_by_the_service(run: Run, app: Flask) -> None:
+    longest = "\N{GRINNING FACE}" * 255
+    assert stored_ids(app, run("submit", "-", input=longest)) == [[longest]]
+    line = one_line(run("submit", "-", input=f"{'x' * 256}\n\n{'é' * 256}"), 3)
+    assert line.endswith("Likewise: line 3.")
+
+
 def test_as_text_no_more_is_an_id_than_without(run: Run) -> None:
     line = one_line(run("submit", "-", "--text", input='[1,\nnull,\ntrue,\n{"a": 1}]'), 3)
     assert line.startswith("Line 2: null is not allowed")
