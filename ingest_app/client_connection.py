@@ -25,6 +25,7 @@ _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 """Before each repetition of a request that may be repeated; after the last there is none."""
 
 _LONGEST_PAUSE_SECONDS = 30.0
+_NO_ADDRESS = "It must be an address like http://127.0.0.1:8000."
 _CHUNK_BYTES = 64 * 1024
 _MAY_PASS = frozenset(
     {
@@ -161,8 +162,14 @@ class Connection:
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("It must be an address like http://127.0.0.1:8000.")
+        raise ValueError(_NO_ADDRESS)
     parts.port  # noqa: B018 (raises ValueError when it is none)
+    try:
+        prepared = requests.Request("GET", url).prepare().url
+        # Else it is found out at the connection: labels may be neither empty nor too long.
+        str(urlsplit(prepared).hostname).encode("idna")
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
+        raise ValueError(_NO_ADDRESS) from error
 
 
 def _session_for(url: str) -> requests.Session:

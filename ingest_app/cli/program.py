@@ -119,7 +119,7 @@ class Program(click.Group):
 
 
 def _is_bug(error: Exception) -> bool:
-    return not isinstance(error, IngestError | OSError)
+    return not isinstance(error, IngestError | OSError | UnicodeEncodeError)
 
 
 def _status_of(error: Exception) -> int:
@@ -135,6 +135,10 @@ def _status_of(error: Exception) -> int:
         if isinstance(error, BrokenPipeError):
             return _tell("", ExitStatus.READER_GONE, of=error)
         told = f"{error.filename or 'output'}: {error.strerror or error}."
+        return _tell(told, ExitStatus.UNUSABLE, of=error)
+    if isinstance(error, UnicodeEncodeError):
+        # Of an argument that was not UTF-8, or for a terminal that has fewer characters.
+        told = f"{error.object[error.start : error.end]!r} cannot be written in {error.encoding}."
         return _tell(told, ExitStatus.UNUSABLE, of=error)
     return _tell_bug(error)
 

@@ -129,6 +129,21 @@ def test_what_is_unknown_is_one_line_and_status_3(run: Run, arguments: list[str]
     assert line.startswith("ingest: There is no")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["status", "\udcff"], id="an id"),
+        pytest.param(["watch", "\udcff"], id="ids"),
+        pytest.param(["pause", "\udcff"], id="a source"),
+        pytest.param(["list", "--source", "\udcff"], id="an option"),
+    ],
+)
+def test_argument_that_is_not_utf8_is_one_line_and_status_2(arguments: list[str]) -> None:
+    result = runner_of(Scripted())(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "ingest: '\\udcff' cannot be written in utf-8.\n"
+
+
 def test_service_that_is_not_there_is_one_line_and_status_4() -> None:
     network = Scripted(*[requests.ConnectionError()] * 5)
     result = runner_of(network)("sources")

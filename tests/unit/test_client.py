@@ -202,7 +202,19 @@ def test_password_of_an_address_is_not_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8000", "ftp://here", "http://", "http://h:port", "http://h/?a=1"]
+    "url",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("localhost:8000", id="no scheme"),
+        pytest.param("ftp://here", id="another"),
+        pytest.param("http://", id="no host"),
+        pytest.param("http://h:port", id="no port"),
+        pytest.param("http://h/?a=1", id="a question"),
+        pytest.param("http://a..b:80", id="an empty label"),
+        pytest.param(f"http://{'a' * 64}.test", id="one too long"),
+        pytest.param("http://*.test", id="a wildcard"),
+        pytest.param("http://a\udcff/", id="not UTF-8"),
+    ],
 )
 def test_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
