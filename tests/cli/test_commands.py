@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,6 +203,42 @@ def test_records_that_break_off_leave_the_file_as_it_was(tmp_path: Path) -> None
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
         ("records.ndjson", "what was there\n")
     ]
+
+
+class Signalling(BreakingOff):
+    """A body at whose end the command is told to end."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        read = io.BytesIO.read(self, size)
+        if not read:
+            signal.raise_signal(signal.SIGTERM)
+        return read
+
+
+def test_records_that_a_signal_ends_leave_nothing(tmp_path: Path) -> None:
+    network = Scripted(Said(200, answer(Entry)), Said(200, Signalling(b'{"position":1}\n')))
+    result = runner_of(network)("records", "x", "-o", tmp_path / "records.ndjson")
+    assert (result.exit_code, [*tmp_path.iterdir()]) == (130, [])
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_records_are_written_through_a_link(
+    run: Run, completed: str, tmp_path: Path, is_there: bool
+) -> None:
+    (tmp_path / "below").mkdir()
+    link, target = tmp_path / "link", tmp_path / "below" / "records"
+    if is_there:
+        target.write_text("what was there\n")
+    link.symlink_to(Path("below", "records"))
+    assert run("records", completed, "-o", link).exit_code == 0
+    assert (link.is_symlink(), len(values(target.read_text()))) == (True, 2)
+    assert [file.name for file in target.parent.iterdir()] == ["records"]
+
+
+def test_records_take_the_longest_name_there_is(run: Run, completed: str, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    assert run("records", completed, "-o", path).exit_code == 0
+    assert len(values(path.read_text())) == 2
 
 
 def test_records_are_not_csv_and_json_at_once(run: Run, completed: str) -> None:
