@@ -105,7 +105,9 @@ class Sender:
 
     @property
     def _safely(self) -> str:
-        return f"run the same command with --key '{self.key}', and nothing is stored twice."
+        # In quotes also where a shell needs none: what ends the key has to be seen.
+        quoted = "'{}'".format(self.key.replace("'", r"'\''"))
+        return f"run the same command with --key {quoted}, and nothing is stored twice."
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import re
+import shlex
 import signal
 from typing import Any
 
@@ -134,6 +135,14 @@ def test_what_the_message_says_of_a_lost_submission_is_true(run: Run, app: Flask
     again = run("submit", 1, 2, "--key", key[1])
     (only,) = run("list", "--json").stdout.splitlines()
     assert json.loads(only)["ingestion_id"] == again.stdout.strip()
+
+
+@pytest.mark.parametrize("key", ["k", "it's", "'", "$HOME", '"`\\', "--key", "a;b"])
+def test_key_is_told_as_a_shell_takes_it(key: str) -> None:
+    network = Scripted(*[requests.ConnectionError()] * 5)
+    line = one_line(runner_of(network)("submit", "1", "--key", key), 4)
+    words = shlex.split(line.partition("command with ")[2].removesuffix("."))
+    assert words[:2] == ["--key", f"{key},"]
 
 
 def test_without_an_answer_the_message_says_how_to_repeat_it_safely() -> None:
