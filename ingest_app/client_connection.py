@@ -110,6 +110,8 @@ class Connection:
             )
         except (requests.RequestException, HTTPError) as error:
             raise RequestFailed(f"{self._place} cannot be reached: {_reason(error)}.") from error
+        except UnicodeDecodeError as error:  # a redirect to no text, at which requests looks
+            raise self._foreign() from error
         if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
             with closing(answer):
                 raise self._failure(answer)

@@ -12,8 +12,8 @@ _CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) n
 
 
 def harmless(text: str) -> str:
-    """The text without what steers a terminal: an upstream may have written it."""
-    return text.translate(_CONTROLS)
+    """The text without what steers a terminal or is no UTF-8: anybody may have written it."""
+    return text.translate(_CONTROLS).encode(errors="replace").decode()
 
 
 def say(text: str) -> None:

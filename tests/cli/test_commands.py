@@ -241,6 +241,11 @@ def test_records_take_the_longest_name_there_is(run: Run, completed: str, tmp_pa
     assert len(values(path.read_text())) == 2
 
 
+def test_records_take_a_name_that_is_not_utf8(run: Run, completed: str, tmp_path: Path) -> None:
+    result = run("records", completed, "-o", tmp_path / "\udcff")
+    assert (result.exit_code, result.stdout.startswith(f"{tmp_path}/?: ")) == (0, True)
+
+
 def test_records_are_not_csv_and_json_at_once(run: Run, completed: str) -> None:
     assert run("records", completed, "--format", "csv", "--json").exit_code == 2
 

@@ -118,6 +118,12 @@ def test_redirect_is_not_followed() -> None:
     assert len(adapter.requests) == 1
 
 
+def test_redirect_to_what_is_no_text_is_of_another_service() -> None:
+    client, _, _ = client_of(Said(302, headers={"Location": "\xff"}))
+    with pytest.raises(ForeignAnswer):
+        client.sources()
+
+
 def page(ingestion_id: str, link: str) -> Said:
     body = b'{"ingestions": [' + answer(ListedEntry, ingestion_id=ingestion_id) + b"]}"
     return Said(200, body, {"Link": link} if link else {})
