@@ -80,6 +80,13 @@ def test_list_for_people_is_a_table_and_says_how_to_begin(run: Run) -> None:
     assert "There may be more" in run("list", "--limit", 1).stderr
 
 
+def test_list_tells_when_what_has_ended_did(run: Run, completed: str) -> None:
+    (entry,) = values(run("list", "--json").stdout)
+    second = entry["last_completed_at"][:19].replace("T", " ")
+    assert run("list").stdout.splitlines()[1].endswith(f"{second} UTC")
+    assert entry["ingestion_id"] == completed
+
+
 def test_cancel_and_retry(run: Run, failed: str) -> None:
     assert values(run("retry", failed, "--json").stdout)[0]["status"] == "triggered"
     assert "1 completed" in run("cancel", failed).stdout
