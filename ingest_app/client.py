@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
@@ -12,9 +12,12 @@ import requests
 from ingest_app.client_answers import (
     Entry,
     Forecast,
+    Listed,
     ListedEntry,
     Preview,
+    Sources,
     SourceState,
+    Stored,
 )
 from ingest_app.client_connection import Connection
 
@@ -53,26 +56,29 @@ class Client:
         """
         named = {} if key is None else {"Idempotency-Key": _quoted(key)}
         answer = self._connection.post(
-            "/ingest", is_repeatable=key is not None, data=submission, headers=_JSON | named
+            "/ingest",
+            Stored,
+            is_repeatable=key is not None,
+            data=submission,
+            headers=_JSON | named,
         )
-        return str(answer["ingestion_id"])
+        return answer["ingestion_id"]
 
     def preview(self, submission: Body | bytes) -> Preview:
         """What would become of a submission at each priority, without making it."""
-        answer = self._connection.post("/forecast", data=submission, headers=_JSON)
-        return cast(Preview, answer)
+        return self._connection.post("/forecast", Preview, data=submission, headers=_JSON)
 
     def ingestion(self, ingestion_id: str) -> Entry:
         """How far an ingestion is."""
-        return cast(Entry, self._connection.get(_path(ingestion_id)))
+        return self._connection.get(_path(ingestion_id), Entry)
 
     def forecast(self, ingestion_id: str) -> Forecast:
         """When an ingestion goes on and ends."""
-        return cast(Forecast, self._connection.get(_path(ingestion_id, "/forecast")))
+        return self._connection.get(_path(ingestion_id, "/forecast"), Forecast)
 
     def ingestions(self, **wanted: Any) -> Iterator[ListedEntry]:
         """Ingestions, newest first; `wanted` as in `GET /ingestions`, None for any."""
-        for page in self._connection.pages("/ingestions", forecast="true", **wanted):
+        for page in self._connection.pages("/ingestions", Listed, forecast="true", **wanted):
             yield from page["ingestions"]
 
     def records(self, ingestion_id: str, **wanted: Any) -> Iterator[bytes]:
@@ -81,24 +87,24 @@ class Client:
 
     def cancel(self, ingestion_id: str) -> Entry:
         """Cancel the batches that wait."""
-        return cast(Entry, self._connection.post(_path(ingestion_id, "/cancel")))
+        return self._connection.post(_path(ingestion_id, "/cancel"), Entry)
 
     def retry(self, ingestion_id: str, *, all_ids: bool = False) -> Entry:
         """Let failed batches wait again: the IDs that failed, or all of theirs."""
         wish = {"ids": "all" if all_ids else "failed"}
-        return cast(Entry, self._connection.post(_path(ingestion_id, "/retry"), json=wish))
+        return self._connection.post(_path(ingestion_id, "/retry"), Entry, json=wish)
 
     def sources(self) -> list[SourceState]:
         """The pace of each source, and why nothing goes."""
-        return cast(list[SourceState], self._connection.get("/sources")["sources"])
+        return self._connection.get("/sources", Sources)["sources"]
 
     def pause(self, source: str) -> SourceState:
         """Dispatch nothing of a source from now on."""
-        return cast(SourceState, self._connection.post(f"/sources/{quote(source, '')}/pause"))
+        return self._connection.post(f"/sources/{quote(source, '')}/pause", SourceState)
 
     def resume(self, source: str) -> SourceState:
         """Let a source go on."""
-        return cast(SourceState, self._connection.post(f"/sources/{quote(source, '')}/resume"))
+        return self._connection.post(f"/sources/{quote(source, '')}/resume", SourceState)
 
 
 def _path(ingestion_id: str, below: str = "") -> str:

@@ -52,6 +52,18 @@ class ListedEntry(Entry):
     forecast: Eta | None
 
 
+class Listed(TypedDict):
+    """A page of a list."""
+
+    ingestions: list[ListedEntry]
+
+
+class Stored(TypedDict):
+    """What is said of a submission that is stored."""
+
+    ingestion_id: str
+
+
 class Delays(TypedDict):
     """How many ingestions would wait longer, and how much longer each at most: None if unknown."""
 
@@ -102,6 +114,12 @@ class SourceState(TypedDict):
     waits_for: str | None
 
 
+class Sources(TypedDict):
+    """All sources."""
+
+    sources: list[SourceState]
+
+
 def ended_count(entry: Entry) -> int:
     """How many batches of an ingestion have ended."""
-    return sum(entry["counts"][state] for state in ENDED_STATES)
+    return sum(entry["counts"].get(state, 0) for state in ENDED_STATES)

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from requests import Response
-from urllib3.exceptions import InvalidHeader
+from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
 
-from ingest_app.errors import RequestFailed
+from ingest_app.client_shape import fits
+from ingest_app.errors import ForeignAnswer, RequestFailed
+
+_Shape = TypeVar("_Shape")
 
 _CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 60.0
@@ -22,6 +25,7 @@ _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 """Before each repetition of a request that may be repeated; after the last there is none."""
 
 _LONGEST_PAUSE_SECONDS = 30.0
+_NO_ADDRESS = "It must be an address like http://127.0.0.1:8000."
 _CHUNK_BYTES = 64 * 1024
 _MAY_PASS = frozenset(
     {
@@ -35,7 +39,7 @@ _MAY_PASS = frozenset(
 
 
 class Connection:
-    """Requests to one service; everything raises RequestFailed.
+    """Requests to one service; everything raises RequestFailed, also an answer of another shape.
 
     What may be repeated is, a few times, when there is no answer, or one that may pass. Redirects
     are not followed: what is handed over stays where the user sent it.
@@ -50,20 +54,23 @@ class Connection:
         self._session = session or _session_for(self.url)
         self._sleep = sleep
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, shape: type[_Shape], **query: Any) -> _Shape:
         """The value that a GET answers with; parameters that are None are left out."""
-        return self._value(self._send("GET", path, params=query))
+        return self._value(self._send("GET", path, params=query), shape)
 
-    def pages(self, path: str, **query: Any) -> Iterator[Any]:
+    def pages(self, path: str, shape: type[_Shape], **query: Any) -> Iterator[_Shape]:
         """The values of all pages, as their Links lead on (RFC 8288)."""
+        passed = set[str]()
         while True:
             answer = self._send("GET", path, params=query)
-            yield self._value(answer)
-            following = answer.links.get("next")
+            yield self._value(answer, shape)
+            following = self._next_query(answer)
             if following is None:
                 return
-            # Only what it asks for: where the service is we know, also behind a proxy.
-            query = dict(parse_qsl(urlsplit(following["url"]).query))
+            if following in passed:
+                raise self._foreign("its pages lead round in a circle")
+            passed.add(following)
+            query = dict(parse_qsl(following))
 
     def stream(self, path: str, **query: Any) -> Iterator[bytes]:
         """What a GET answers with, as it arrives; an end before the end raises."""
@@ -71,12 +78,15 @@ class Connection:
         with closing(answer):
             try:
                 yield from answer.iter_content(_CHUNK_BYTES)
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError) as error:
                 raise RequestFailed(f"{self._place} broke off in the middle.") from error
 
-    def post(self, path: str, *, is_repeatable: bool = True, **more: Any) -> Any:
+    def post(
+        self, path: str, shape: type[_Shape], *, is_repeatable: bool = True, **more: Any
+    ) -> _Shape:
         """The value that a POST answers with."""
-        return self._value(self._send("POST", path, is_repeatable=is_repeatable, **more))
+        answer = self._send("POST", path, is_repeatable=is_repeatable, **more)
+        return self._value(answer, shape)
 
     def _send(self, method: str, path: str, *, is_repeatable: bool = True, **more: Any) -> Response:
         pauses = iter(_PAUSES_SECONDS if is_repeatable else ())
@@ -98,8 +108,10 @@ class Connection:
                 allow_redirects=False,
                 **more,
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             raise RequestFailed(f"{self._place} cannot be reached: {_reason(error)}.") from error
+        except UnicodeDecodeError as error:  # a redirect to no text, at which requests looks
+            raise self._foreign() from error
         if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
             with closing(answer):
                 raise self._failure(answer)
@@ -107,6 +119,8 @@ class Connection:
 
     def _failure(self, answer: Response) -> RequestFailed:
         problem = _problem_in(answer)
+        if not fits(problem.get("detail"), str | None) or not _are_errors(problem.get("errors")):
+            return self._foreign()
         return RequestFailed(
             problem.get("detail") or self._said(answer),
             status=answer.status_code,
@@ -119,14 +133,26 @@ class Connection:
             return f"{self._place} sends on to {answer.headers['Location']}: use that address."
         return f"{self._place} answered {answer.status_code} {answer.reason}."
 
-    def _value(self, answer: Response) -> Any:
+    def _value(self, answer: Response, shape: type[_Shape]) -> _Shape:
+        value = _json_in(answer)
+        if not fits(value, shape):
+            raise self._foreign()
+        return value  # type: ignore[no-any-return]
+
+    def _next_query(self, answer: Response) -> str | None:
+        following = answer.links.get("next")
+        if following is None:
+            return None
         try:
-            value = answer.json()
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise RequestFailed(f"{self._place} is not this service, by its answer.")
-        return value
+            # Only what it asks for: where the service is we know, also behind a proxy.
+            return urlsplit(following["url"]).query
+        except ValueError as error:
+            raise self._foreign() from error
+
+    def _foreign(self, why: str = "") -> ForeignAnswer:
+        return ForeignAnswer(
+            f"{self._place} is not this service, by its answer{why and f': {why}'}."
+        )
 
     @property
     def _place(self) -> str:
@@ -138,8 +164,14 @@ class Connection:
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("It must be an address like http://127.0.0.1:8000.")
+        raise ValueError(_NO_ADDRESS)
     parts.port  # noqa: B018 (raises ValueError when it is none)
+    try:
+        prepared = requests.Request("GET", url).prepare().url
+        # Else it is found out at the connection: labels may be neither empty nor too long.
+        str(urlsplit(prepared).hostname).encode("idna")
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
+        raise ValueError(_NO_ADDRESS) from error
 
 
 def _session_for(url: str) -> requests.Session:
@@ -157,6 +189,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_worth_repeating(failure: RequestFailed) -> bool:
+    if isinstance(failure, ForeignAnswer):
+        return False
     return failure.status in _MAY_PASS and failure.retry_after_seconds <= _LONGEST_PAUSE_SECONDS
 
 
@@ -174,15 +208,25 @@ def _reason(error: BaseException) -> str:
 def _problem_in(answer: Response) -> Mapping[str, Any]:
     if not answer.headers.get("Content-Type", "").startswith("application/problem+json"):
         return {}
-    try:
-        problem = answer.json()
-    except (ValueError, requests.RequestException):
-        return {}
+    problem = _json_in(answer)
     return problem if isinstance(problem, dict) else {}
+
+
+def _json_in(answer: Response) -> Any:
+    try:
+        return answer.json()
+    except (ValueError, RecursionError, requests.RequestException):
+        return None
+
+
+def _are_errors(errors: object) -> bool:
+    """True when they are fields with sentences, or with positions that have some."""
+    sentences = str | list[str]
+    return fits(errors, dict[str, sentences | dict[str, sentences]] | None)
 
 
 def _retry_after_seconds(answer: Response) -> float:
     try:
         return Retry().parse_retry_after(answer.headers.get("Retry-After", "0"))
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):
         return 0.0

@@ -161,3 +161,7 @@ class RequestFailed(IngestError):
     def is_refusal(self) -> bool:
         """True when the service said no, and would again; False when it may have been unable."""
         return self.status is not None and 300 <= self.status < 500 and self.status != 429
+
+
+class ForeignAnswer(RequestFailed):
+    """What answered is not this service: nothing that it says is believed."""

@@ -20,7 +20,7 @@ from rich.table import Column
 
 from ingest_app.cli.following import Snapshot
 from ingest_app.cli.forecasting import beside_a_bar
-from ingest_app.cli.output import say
+from ingest_app.cli.output import harmless, say
 from ingest_app.cli.views import ending
 from ingest_app.errors import RequestFailed
 
@@ -46,7 +46,7 @@ def upload_bar(what: str, byte_count: int) -> Iterator[Callable[[int], None]]:
 def download_bar(what: str) -> Iterator[Callable[[int], None]]:
     """How much has come, of what has no known length; it is told how many bytes came just now."""
     with _bars(BarColumn(), DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(_in_a_row(what), total=None)
         yield lambda byte_count: progress.advance(task, byte_count)
 
 
@@ -89,23 +89,30 @@ class WorkBars(AbstractContextManager["WorkBars"]):
             completed=ended_count,
             total=batch_count,
             ended=f"{ended_count:,}/{batch_count:,}",
-            remark=entry["status"] if snapshot.has_ended else beside_a_bar(snapshot.forecast),
+            remark=_in_a_row(
+                entry["status"] if snapshot.has_ended else beside_a_bar(snapshot.forecast)
+            ),
         )
         if snapshot.has_ended:
             self._endings[name] = ending(entry)
 
     def tell_silence(self, failure: RequestFailed) -> None:
         """Say so beside every bar, also of those of which nothing is known yet."""
+        remark = _in_a_row(f"Trying again: {failure}")
         for name in self._ingestion_ids:
             if name not in self._endings:
-                self._progress.update(self._task_of(name), remark=f"Trying again: {failure}")
+                self._progress.update(self._task_of(name), remark=remark)
 
     def _task_of(self, ingestion_id: str) -> TaskID:
         if ingestion_id not in self._tasks:
             self._tasks[ingestion_id] = self._progress.add_task(
-                ingestion_id, total=None, ended="", remark=""
+                _in_a_row(ingestion_id), total=None, ended="", remark=""
             )
         return self._tasks[ingestion_id]
+
+
+def _in_a_row(text: str) -> str:
+    return " ".join(harmless(text).split())
 
 
 def _on_one_line(text: str) -> TextColumn:

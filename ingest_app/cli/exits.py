@@ -17,7 +17,7 @@ class ExitStatus(enum.IntEnum):
     UNAVAILABLE = 4  # the service did not answer, or was unable to (5xx, 429)
     CANCELLED = 5  # what was watched was cancelled
     BUG = 70  # as EX_SOFTWARE in sysexits.h
-    INTERRUPTED = 130  # as shells say it of a process that Ctrl-C ended
+    INTERRUPTED = 130  # as shells say it of a process that Ctrl-C ended; also SIGTERM, SIGHUP
     READER_GONE = 141  # as they say it of one that SIGPIPE ended
 
 
@@ -30,7 +30,7 @@ Exit status:
   4    the service cannot be reached or is unavailable (no answer, 5xx, 429)
   5    the work was cancelled
   70   a fault of this program
-  130  interrupted by Ctrl-C
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP
   141  the reader of the output went away"""
 
 

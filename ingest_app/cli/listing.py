@@ -57,7 +57,7 @@ def list_ingestions(
 
 def _row(entry: ListedEntry) -> tuple[str, ...]:
     forecast = entry["forecast"]
-    ends = forecast["finishes_at"] if forecast else None
+    ends = forecast["finishes_at"] if forecast else entry["last_completed_at"]
     return (
         entry["ingestion_id"],
         entry["status"].replace("_", " "),

@@ -11,14 +11,19 @@ import click
 _CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
+def harmless(text: str) -> str:
+    """The text without what steers a terminal or is no UTF-8: anybody may have written it."""
+    return text.translate(_CONTROLS).encode(errors="replace").decode()
+
+
 def say(text: str) -> None:
     """A part of the answer."""
-    click.echo(_harmless(text))
+    click.echo(harmless(text))
 
 
 def note(text: str) -> None:
     """A remark, which is no part of the answer."""
-    click.echo(_harmless(text), err=True)
+    click.echo(harmless(text), err=True)
 
 
 def print_json(value: object) -> None:
@@ -45,14 +50,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def say_line(cells: Sequence[str], widths: Sequence[int], *, is_bold: bool = False) -> None:
     """One row of a table."""
     text = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-    click.secho(_harmless(text.rstrip()), bold=is_bold or None)
+    click.secho(harmless(text.rstrip()), bold=is_bold or None)
 
 
 def shows_progress() -> bool:
     """True when a person sees standard error, so that something may move there."""
     return sys.stderr.isatty()
-
-
-def _harmless(text: str) -> str:
-    # What an upstream answered is shown too, and may not steer the terminal.
-    return text.translate(_CONTROLS)

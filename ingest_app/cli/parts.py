@@ -11,6 +11,7 @@ from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
+from ingest_app.cli.exits import Unusable
 from ingest_app.cli.ids import Given
 
 MOST_IDS = 1_000_000
@@ -19,6 +20,9 @@ MOST_BYTES = 32 * 1024 * 1024 - 1024
 
 _KEPT_IN_MEMORY_BYTES = 1024 * 1024
 _WRITTEN_AT_ONCE_COUNT = 10_000
+_LONGEST_ID = 255 * len(r"\ud83d\ude00") + len('""')
+"""As JSON in ASCII; what is too long, but not so long, the service names together with the rest."""
+
 _CHUNK_BYTES = 64 * 1024
 _CLOSING = b"]}"
 
@@ -129,10 +133,12 @@ def split(
 
 
 def _fill(part: Part, given: Iterator[Given], most_ids: int) -> Given | None:
-    """Add IDs while there is room, and return the first for which there is none."""
+    """Add IDs while there is room, and return the first for which there is none (Unusable)."""
     texts: list[str] = []
     left_over = None
     for text, line in given:
+        if len(text) > _LONGEST_ID:
+            raise Unusable(f"{part.noun.capitalize()} {line}: an ID has at most 255 characters.")
         if not part.has_room_for(text, most_ids):
             left_over = (text, line)
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from ingest_app.cli.exits import ExitStatus
 from ingest_app.cli.output import note
 from ingest_app.cli.refusals import describe_errors
+from ingest_app.cli.signals import ending_as_ctrl_c_does
 from ingest_app.errors import IngestError, RequestFailed
 
 _SECTIONS = {
@@ -39,6 +41,8 @@ _SECTIONS = {
     },
 }
 """Where each command is, in the order of `--help`."""
+
+_LONGEST_BUG = 500
 
 _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
@@ -75,11 +79,17 @@ class Program(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **more: Any) -> Any:
         """Run the command and exit."""
         try:
-            status = super().main(args, **{**more, "standalone_mode": False})
-        except click.Abort:
+            with ending_as_ctrl_c_does():
+                status = super().main(args, **{**more, "standalone_mode": False})
+        except (click.Abort, KeyboardInterrupt):
             status = _tell("interrupted.", ExitStatus.INTERRUPTED)
         except click.ClickException as error:
-            status = _tell(_sentence(error), error.exit_code)
+            status = _tell(_sentence(error), error.exit_code, of=error)
+        except Exception as error:
+            # Not from a command, but from reading the options or from telling what went wrong.
+            if sys.flags.dev_mode:
+                raise
+            status = _tell_bug(error)
         sys.exit(int(status or ExitStatus.DONE))
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
@@ -98,6 +108,10 @@ class Program(click.Group):
             return status
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
+        except KeyboardInterrupt:
+            with suppress(OSError):  # the terminal may be gone
+                click.echo(err=True)
+            raise click.Abort from None
         except Exception as error:
             if _is_bug(error) and sys.flags.dev_mode:
                 raise
@@ -105,27 +119,43 @@ class Program(click.Group):
 
 
 def _is_bug(error: Exception) -> bool:
-    return not isinstance(error, IngestError | OSError)
+    return not isinstance(error, IngestError | OSError | UnicodeEncodeError)
 
 
 def _status_of(error: Exception) -> int:
     """Say what went wrong, and return what it is as an exit status."""
     if isinstance(error, RequestFailed):
         message = describe_errors(error.errors) or str(error)
-        return _tell(message, ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE)
+        status = ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE
+        return _tell(message, status, of=error)
     if isinstance(error, IngestError):
-        return _tell(str(error), ExitStatus.UNUSABLE)
+        return _tell(str(error), ExitStatus.UNUSABLE, of=error)
     if isinstance(error, OSError):
         _let_go_of_output()
         if isinstance(error, BrokenPipeError):
-            return ExitStatus.READER_GONE
-        return _tell(f"{error.filename or 'output'}: {error.strerror}.", ExitStatus.UNUSABLE)
-    what = f"{type(error).__name__}: {error}"
-    return _tell(f"a fault of this program ({what}); python -X dev shows where.", ExitStatus.BUG)
+            return _tell("", ExitStatus.READER_GONE, of=error)
+        told = f"{error.filename or 'output'}: {error.strerror or error}."
+        return _tell(told, ExitStatus.UNUSABLE, of=error)
+    if isinstance(error, UnicodeEncodeError):
+        # Of an argument that was not UTF-8, or for a terminal that has fewer characters.
+        told = f"{error.object[error.start : error.end]!r} cannot be written in {error.encoding}."
+        return _tell(told, ExitStatus.UNUSABLE, of=error)
+    return _tell_bug(error)
 
 
-def _tell(message: str, status: int) -> int:
-    note(f"ingest: {' '.join(message.split())}")
+def _tell_bug(error: Exception) -> int:
+    what = f"{type(error).__name__}: {error}"[:_LONGEST_BUG]
+    told = f"a fault of this program ({what}); python -X dev shows where."
+    return _tell(told, ExitStatus.BUG, of=error)
+
+
+def _tell(message: str, status: int, *, of: BaseException | None = None) -> int:
+    """Write a message and the notes of its error, if there is anything to say."""
+    words = " ".join([message, *getattr(of, "__notes__", ())]).split()
+    # Where nobody can be told, the exit status still says it.
+    with suppress(OSError, ValueError):
+        if words:
+            note(f"ingest: {' '.join(words)}")
     return status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -59,8 +60,13 @@ def _to_file(chunks: Iterator[bytes], path: Path) -> int:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when all is written and on disk, and else leaves no trace."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """A file that takes its name when all is written and on disk, and else leaves no trace.
+
+    Of a symbolic link it is the file behind it that is written.
+    """
+    path = Path(os.path.realpath(path))
+    # Named after the command: with something added, the file's own name may be too long.
+    partial = path.with_name(f".ingest-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         with partial.open("xb") as file:
             yield file
@@ -105,6 +111,6 @@ def _report(path: Path, byte_count: int, *, as_json: bool) -> None:
 
 def _note_what_lacks(entry: Entry) -> None:
     counts = entry["counts"]
-    going_count = counts["yet_to_start"] + counts["triggered"]
+    going_count = counts.get("yet_to_start", 0) + counts.get("triggered", 0)
     if going_count:
         note(f"{count(going_count, 'batch')} had not ended: read again from the start later.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from ingest_app.cli.parts import Part
 from ingest_app.errors import RequestFailed
+
+_POSITION = re.compile(r"[0-9]{1,9}")
 
 
 def explain(failure: RequestFailed, part: Part, advice: str = "") -> RequestFailed:
@@ -31,12 +34,16 @@ def _words(failure: RequestFailed, part: Part) -> str:
 
 
 def _bad_ids(told: Mapping[str, object], part: Part) -> str:
-    positions = [int(position) for position in told if position.isdigit()]
-    places = [_place_of(position, part) for position in positions if position < part.id_count]
+    places = {
+        position: _place_of(int(position), part)
+        for position in told
+        if _POSITION.fullmatch(position) and int(position) < part.id_count
+    }
     if not places:
         return f"ids: {_sentences(told)}"
-    first = f"{places[0].capitalize()}: {_sentences(told[str(positions[0])])}"
-    others = f" Likewise: {', '.join(places[1:])}." if places[1:] else ""
+    (first_position, first_place), *rest = places.items()
+    first = f"{first_place.capitalize()}: {_sentences(told[first_position])}"
+    others = f" Likewise: {', '.join(place for _, place in rest)}." if rest else ""
     more = f" {_sentences(told['more'])}" if "more" in told else ""
     return f"{first}{others}{more}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ingest_app.cli.exits import Interrupted
 from ingest_app.cli.output import note, shows_progress
@@ -18,11 +18,20 @@ _SHOWN_FROM_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Sent:
-    """A part that is stored; key: its own, which is not for --key where there are several."""
+    """A part that is stored; key: its own, which is not for --key."""
 
     ingestion_id: str
     part: Part
     key: str
+
+
+@dataclass
+class _Course:
+    """How far sending came: ids of what is stored, how many parts were begun and told of."""
+
+    stored: list[str] = field(default_factory=list)
+    begun_count: int = 0
+    told_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Sender:
     """Sends parts to one service.
 
     members: what stands beside the IDs: priority, and source where one is named.
-    key: names the whole; parts of several are named after it.
+    key: names the whole; the parts are named after it.
     """
 
     client: Client
@@ -40,26 +49,33 @@ class Sender:
     def send_all(self, parts: Iterable[Part], tell: Callable[[Sent], None]) -> list[str]:
         """Submit every part, and return the ingestions' ids (RequestFailed, Interrupted).
 
-        tell: told of each part when it is stored.
+        tell: told of each part when it is stored. What else ends this has a note that says what is
+        stored and how to go on.
         """
-        stored: list[str] = []
-        begun_count = 0
+        course = _Course()
         try:
             for part in parts:
-                begun_count = part.number
+                course.begun_count = part.number
                 if part.number == 1 and not part.is_only:
                     note(f"These are several submissions, all under the key {self.key}.")
                     note(f"To repeat or to go on, {self._safely}")
                 sent = self._send(part)
-                stored.append(sent.ingestion_id)
+                course.stored.append(sent.ingestion_id)
                 tell(sent)
+                course.told_count = part.number
         except KeyboardInterrupt:
-            said = self._so_far(len(stored), is_in_doubt=begun_count > len(stored))
-            raise Interrupted(f"interrupted. {said}") from None
-        return stored
+            raise Interrupted(f"interrupted. {self._account(course)}") from None
+        except RequestFailed:
+            raise  # which says it already
+        except Exception as error:
+            if course.begun_count:
+                error.add_note(self._account(course))
+            raise
+        return course.stored
 
     def _send(self, part: Part) -> Sent:
-        key = self.key if part.is_only else f"{self.key}-{part.number}"
+        # With its number also where it is alone: what has grown since begins with the same part.
+        key = f"{self.key}-{part.number}"
         with _progress(part) as tell:
             try:
                 submission = Submission(part, self.members, tell)
@@ -72,6 +88,12 @@ class Sender:
             return ""
         return f" {self._so_far(part.number - 1, is_in_doubt=not failure.is_refusal)}"
 
+    def _account(self, course: _Course) -> str:
+        stored = course.stored
+        said = self._so_far(len(stored), is_in_doubt=course.begun_count > len(stored))
+        untold = f" The id of the last is {stored[-1]}." if course.told_count < len(stored) else ""
+        return said + untold
+
     def _so_far(self, stored_count: int, *, is_in_doubt: bool) -> str:
         if stored_count:
             stored = "1 submission is" if stored_count == 1 else f"{stored_count:,} submissions are"
@@ -83,7 +105,9 @@ class Sender:
 
     @property
     def _safely(self) -> str:
-        return f"run the same command with --key '{self.key}', and nothing is stored twice."
+        # In quotes also where a shell needs none: what ends the key has to be seen.
+        quoted = "'{}'".format(self.key.replace("'", r"'\''"))
+        return f"run the same command with --key {quoted}, and nothing is stored twice."
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def _row(state: SourceState) -> tuple[str, ...]:
 
 
 def _waiting(state: SourceState, priority: Priority) -> str:
-    waiting_count = state["waiting"][priority]
+    waiting_count = state["waiting"].get(priority, 0)
     about = "about " if waiting_count and state["waiting_is_estimated"] else ""
     return f"{about}{waiting_count:,}"
 

@@ -88,9 +88,9 @@ def ending(entry: Entry) -> str:
     )
     if entry["status"] == "failed":
         return (
-            f"{name} failed: {counts['failed']:,} of {whole}."
+            f"{name} failed: {counts.get('failed', 0):,} of {whole}."
             f" Why: ingest records {name} --outcome error. Again: ingest retry {name}"
         )
     if entry["status"] == "cancelled":
-        return f"{name} cancelled: {counts['cancelled']:,} of {whole}."
+        return f"{name} cancelled: {counts.get('cancelled', 0):,} of {whole}."
     return f"{name} completed: {whole}, {count(entry['id_count'], 'ID')}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -21,13 +21,13 @@ def duration(seconds: float) -> str:
 
 def moment(at: str | None) -> str | None:
     """A time of the service in this machine's zone, to the second; None stays None."""
-    return None if at is None else f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    return None if at is None else _told(at, None, "%Y-%m-%d %H:%M:%S %Z")
 
 
 def brief_moment(at: str, now: datetime) -> str:
     """The same without the date when it is today, and else without the seconds."""
-    local = datetime.fromisoformat(at).astimezone(now.tzinfo)
-    return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%a %d %b %H:%M}"
+    is_today = _told(at, now.tzinfo, "%Y-%m-%d") == f"{now:%Y-%m-%d}"
+    return _told(at, now.tzinfo, "%H:%M:%S" if is_today else "%a %d %b %H:%M")
 
 
 def count(number: int, noun: str) -> str:
@@ -49,6 +49,13 @@ def states(counts: dict[str, int]) -> str:
     """How many batches are in each state that any is in."""
     words = (f"{number:,} {state.replace('_', ' ')}" for state, number in counts.items() if number)
     return ", ".join(words)
+
+
+def _told(at: str, zone: tzinfo | None, form: str) -> str:
+    try:
+        return datetime.fromisoformat(at).astimezone(zone).strftime(form)
+    except (ValueError, OverflowError):
+        return at  # no time, or one that no calendar here reaches
 
 
 def _two(whole: int, larger: tuple[int, str], smaller: tuple[int, str]) -> str:

@@ -18,6 +18,8 @@ BATCHES_MOST = 12
 DISPATCHES_BEFORE = 20
 """So that the pace is known when the forecasts are made."""
 
+_LONGEST_SECONDS = 300
+
 SETTINGS: Settings = {"interval_seconds": INTERVAL_SECONDS, "simulated_latency_seconds": 0.1}
 
 
@@ -34,7 +36,7 @@ def forecast_errors(plan: Plan) -> Sequence[Row]:
         submitted = _submit_mixture(service, plan.size(INGESTION_COUNT, quick=6))
         service.wait_for_dispatches(min(DISPATCHES_BEFORE, len(submitted)))
         foretold = {each: service.get(f"/ingestions/{each}/forecast").json() for each in submitted}
-        service.wait_until_all_ended()
+        service.wait_until_all_ended(room_seconds=_LONGEST_SECONDS)
         errors = [_error(service, each, it) for each, it in foretold.items() if it["waiting_count"]]
     seconds = [abs(error.late_seconds) for error in errors]
     shares = [100 * abs(error.late_seconds) / error.remaining_seconds for error in errors]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ import requests
 from ingest_app.cli import main
 from ingest_app.cli.watch import watch_all
 from ingest_app.client import Client
+from ingest_app.client_answers import Entry, Forecast, SourceState
 from tests.support.adapters import BreakingOff, Said, Scripted
+from tests.support.answers import answer
 from tests.support.queues import Queue
 
 from .conftest import Run, runner_of
@@ -76,6 +80,13 @@ def test_list_for_people_is_a_table_and_says_how_to_begin(run: Run) -> None:
     assert "There may be more" in run("list", "--limit", 1).stderr
 
 
+def test_list_tells_when_what_has_ended_did(run: Run, completed: str) -> None:
+    (entry,) = values(run("list", "--json").stdout)
+    second = entry["last_completed_at"][:19].replace("T", " ")
+    assert run("list").stdout.splitlines()[1].endswith(f"{second} UTC")
+    assert entry["ingestion_id"] == completed
+
+
 def test_cancel_and_retry(run: Run, failed: str) -> None:
     assert values(run("retry", failed, "--json").stdout)[0]["status"] == "triggered"
     assert "1 completed" in run("cancel", failed).stdout
@@ -94,17 +105,15 @@ def test_sources_are_paused_and_resumed(run: Run) -> None:
 
 
 def test_sources_say_which_counts_are_estimates() -> None:
-    state = {
-        "name": "default",
-        "interval_seconds": 5.0,
-        "batch_size": 3,
-        "waiting": {"HIGH": 0, "MEDIUM": 1_000_000, "LOW": 2},
-        "waiting_is_estimated": True,
-        "in_flight_count": 1,
-        "waits_for": None,
-        "last_error": None,
-    }
-    network = Scripted(Said(200, json.dumps({"sources": [state]}).encode()))
+    state = answer(
+        SourceState,
+        interval_seconds=5.0,
+        batch_size=3,
+        waiting={"HIGH": 0, "MEDIUM": 1_000_000, "LOW": 2},
+        waiting_is_estimated=True,
+        in_flight_count=1,
+    )
+    network = Scripted(Said(200, b'{"sources": [' + state + b"]}"))
     heading, row = runner_of(network)("sources").stdout.splitlines()
     assert "  0     about 1,000,000  about 2  1 " in row
     assert heading.index("MEDIUM") == row.index("about")
@@ -129,10 +138,38 @@ def test_what_is_unknown_is_one_line_and_status_3(run: Run, arguments: list[str]
     assert line.startswith("ingest: There is no")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["status", "\udcff"], id="an id"),
+        pytest.param(["watch", "\udcff"], id="ids"),
+        pytest.param(["pause", "\udcff"], id="a source"),
+        pytest.param(["list", "--source", "\udcff"], id="an option"),
+    ],
+)
+def test_argument_that_is_not_utf8_is_one_line_and_status_2(arguments: list[str]) -> None:
+    result = runner_of(Scripted())(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "ingest: '\\udcff' cannot be written in utf-8.\n"
+
+
 def test_service_that_is_not_there_is_one_line_and_status_4() -> None:
     network = Scripted(*[requests.ConnectionError()] * 5)
     result = runner_of(network)("sources")
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
+
+
+@pytest.mark.parametrize("command", ["status", "forecast", "records", "cancel", "retry"])
+def test_what_is_not_the_service_is_one_line_and_status_4(command: str) -> None:
+    result = runner_of(Scripted(*[Said(200, b'{"x": 1}')] * 2))(command, "x")
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
+    assert "is not this service, by its answer" in result.stderr
+
+
+def test_times_that_no_calendar_has_are_shown_as_they_are() -> None:
+    known = [answer(Entry, created_at="9999-12-31T23:59:59-23:00"), answer(Forecast)]
+    shown = runner_of(Scripted(*[Said(200, body) for body in known]))("status", "x")
+    assert (shown.exit_code, "9999-12-31T23:59:59-23:00" in shown.stdout) == (0, True)
 
 
 def test_records_go_to_standard_output_or_a_file(run: Run, completed: str, tmp_path: Path) -> None:
@@ -164,16 +201,56 @@ def test_records_so_far_are_said_to_be_so(run: Run, queue: Queue) -> None:
 
 
 def test_records_that_break_off_leave_the_file_as_it_was(tmp_path: Path) -> None:
-    entry = b'{"counts": {"yet_to_start": 0, "triggered": 0}}'
     path = tmp_path / "records.ndjson"
     path.write_text("what was there\n")
-    network = Scripted(Said(200, entry), Said(200, BreakingOff(b'{"position":1}\n')))
+    network = Scripted(Said(200, answer(Entry)), Said(200, BreakingOff(b'{"position":1}\n')))
     result = runner_of(network)("records", "x", "-o", path)
     assert result.exit_code == 4
     assert "broke off" in result.stderr
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
         ("records.ndjson", "what was there\n")
     ]
+
+
+class Signalling(BreakingOff):
+    """A body at whose end the command is told to end."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        read = io.BytesIO.read(self, size)
+        if not read:
+            signal.raise_signal(signal.SIGTERM)
+        return read
+
+
+def test_records_that_a_signal_ends_leave_nothing(tmp_path: Path) -> None:
+    network = Scripted(Said(200, answer(Entry)), Said(200, Signalling(b'{"position":1}\n')))
+    result = runner_of(network)("records", "x", "-o", tmp_path / "records.ndjson")
+    assert (result.exit_code, [*tmp_path.iterdir()]) == (130, [])
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_records_are_written_through_a_link(
+    run: Run, completed: str, tmp_path: Path, is_there: bool
+) -> None:
+    (tmp_path / "below").mkdir()
+    link, target = tmp_path / "link", tmp_path / "below" / "records"
+    if is_there:
+        target.write_text("what was there\n")
+    link.symlink_to(Path("below", "records"))
+    assert run("records", completed, "-o", link).exit_code == 0
+    assert (link.is_symlink(), len(values(target.read_text()))) == (True, 2)
+    assert [file.name for file in target.parent.iterdir()] == ["records"]
+
+
+def test_records_take_the_longest_name_there_is(run: Run, completed: str, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    assert run("records", completed, "-o", path).exit_code == 0
+    assert len(values(path.read_text())) == 2
+
+
+def test_records_take_a_name_that_is_not_utf8(run: Run, completed: str, tmp_path: Path) -> None:
+    result = run("records", completed, "-o", tmp_path / "\udcff")
+    assert (result.exit_code, result.stdout.startswith(f"{tmp_path}/?: ")) == (0, True)
 
 
 def test_records_are_not_csv_and_json_at_once(run: Run, completed: str) -> None:

@@ -55,7 +55,7 @@ def test_standard_output_has_the_id_alone_and_with_json_all_there_is_to_know(run
         "id_count": 2,
         "priority": "HIGH",
         "key": "k",
-        "idempotency_key": "k",
+        "idempotency_key": "k-1",
     }
 
 
@@ -97,6 +97,30 @@ def test_bad_ids_are_named_by_their_lines(run: Run, dry_run: list[str]) -> None:
     line = one_line(run("submit", "-", *dry_run, input=given), 3)
     assert line.startswith("Line 2: null is not allowed: an ID is an integer")
     assert line.endswith("Likewise: line 3, line 4.")
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("arguments", "given", "place"),
+    [
+        pytest.param(["-"], "x" * 34_000_000, "Line 1", id="longer than a submission"),
+        pytest.param(["-"], f"1\n2\n{'x' * 5_000}", "Line 3", id="a line"),
+        pytest.param(["-"], f'[1,\n"{"x" * 5_000}"]', "Line 2", id="in an array"),
+        pytest.param(["1", "x" * 5_000], "", "Argument 2", id="an argument"),
+    ],
+)
+def test_what_is_far_too_long_for_an_id_is_named_and_not_sent(
+    dry_run: list[str], arguments: list[str], given: str, place: str
+) -> None:
+    line = one_line(runner_of(Scripted())("submit", *dry_run, *arguments, input=given), 2)
+    assert line == f"{place}: an ID has at most 255 characters."
+
+
+def test_longest_id_is_stored_and_one_longer_is_named_by_the_service(run: Run, app: Flask) -> None:
+    longest = "\N{GRINNING FACE}" * 255
+    assert stored_ids(app, run("submit", "-", input=longest)) == [[longest]]
+    line = one_line(run("submit", "-", input=f"{'x' * 256}\n\n{'é' * 256}"), 3)
+    assert line.endswith("Likewise: line 3.")
 
 
 def test_as_text_no_more_is_an_id_than_without(run: Run) -> None:
@@ -162,5 +186,23 @@ def test_dry_run_of_several_parts_is_that_of_all_their_ids(run: Run) -> None:
 
 
 def test_fault_of_the_program_is_one_line_too() -> None:
-    line = one_line(runner_of(Scripted(Said(200, b'{"else": 1}')))("submit", "1"), 70)
+    line = one_line(runner_of(Scripted(KeyError("x")))("submit", "1"), 70)
     assert "KeyError" in line
+
+
+def test_fault_before_a_command_begins_is_one_line_too() -> None:
+    def broken(*_: object) -> None:
+        raise RecursionError("x\ny")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest_app.cli.program.describe_errors", broken)
+        line = one_line(runner_of(Scripted(Said(404)))("status", "a"), 70)
+    assert "RecursionError: x y" in line
+
+
+def test_position_that_is_no_number_is_told_as_it_came() -> None:
+    told = {"detail": "No.", "errors": {"ids": {"²": ["a"], "9" * 5_000: ["b"], "007": ["c"]}}}
+    network = Scripted(
+        Said(422, json.dumps(told).encode(), {"Content-Type": "application/problem+json"})
+    )
+    assert one_line(runner_of(network)("submit", "1"), 3) == "ids: a b c"

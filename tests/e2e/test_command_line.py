@@ -128,3 +128,14 @@ def test_reader_that_goes_away_is_no_error(command: str, environ: dict[str, str]
 def test_full_disk_under_the_output_is_one_line(environ: dict[str, str]) -> None:
     done = shell("ingest sources > /dev/full", environ)
     assert (done.returncode, done.stderr) == (2, "ingest: output: No space left on device.\n")
+
+
+def test_full_disk_under_the_id_of_a_submission_loses_neither_it_nor_its_key(
+    environ: dict[str, str],
+) -> None:
+    lost = shell("ingest submit 1 --key full > /dev/full", environ)
+    again = shell("ingest submit 1 --key full", environ)
+    assert (lost.returncode, again.returncode) == (2, 0)
+    (line,) = lost.stderr.splitlines()
+    assert "run the same command with --key 'full'" in line
+    assert line.endswith(f"The id of the last is {again.stdout.strip()}.")

@@ -168,3 +168,17 @@ def test_bar_forgets_silence_when_there_is_an_answer(shown: Shown) -> None:
         view.show(Snapshot(entry(counts={"completed": 1}), forecast()))
     (only,) = shown()
     assert " 33% 1/3 one in 5.0 s, done " in only
+
+
+def test_bars_take_no_orders_for_the_terminal(shown: Shown) -> None:
+    order = "\x1b]0;x\x07\x9b2J\n\u2028end"
+    with WorkBars([f"a{order}"]) as view:
+        view.tell_silence(RequestFailed(f"No answer. {order}"))
+        asked = entry(ingestion_id=f"b{order}")
+        view.show(Snapshot(asked, forecast(finishes_at=None, waits_for=f"Paused. {order}")))
+        failed = entry("failed", ingestion_id=f"c{order}", counts={"failed": 3})
+        view.show(Snapshot(failed, forecast()))
+    lines = shown()
+    assert len(lines) == 3
+    assert "\x1b" not in "".join(lines)
+    assert [line.count("?]0;x??2J end") for line in lines] == [2, 2, 1]

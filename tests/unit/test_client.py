@@ -10,9 +10,11 @@ import pytest
 import requests
 
 from ingest_app.client import Client
+from ingest_app.client_answers import Entry, Forecast, ListedEntry, SourceState
 from ingest_app.client_connection import _session_for
-from ingest_app.errors import RequestFailed
+from ingest_app.errors import ForeignAnswer, RequestFailed
 from tests.support.adapters import BASE_URL, Said, Scripted, session_of
+from tests.support.answers import answer
 
 PROBLEM = {"Content-Type": "application/problem+json"}
 BUSY = Said(503, b'{"detail": "The database is busy."}', {**PROBLEM, "Retry-After": "7"})
@@ -116,23 +118,84 @@ def test_redirect_is_not_followed() -> None:
     assert len(adapter.requests) == 1
 
 
+def test_redirect_to_what_is_no_text_is_of_another_service() -> None:
+    client, _, _ = client_of(Said(302, headers={"Location": "\xff"}))
+    with pytest.raises(ForeignAnswer):
+        client.sources()
+
+
+def page(ingestion_id: str, link: str) -> Said:
+    body = b'{"ingestions": [' + answer(ListedEntry, ingestion_id=ingestion_id) + b"]}"
+    return Said(200, body, {"Link": link} if link else {})
+
+
 def test_pages_are_followed_by_what_they_ask_for_alone() -> None:
-    link = {"Link": '<http://elsewhere.test/ingestions?after=7&limit=1>; rel="next"'}
-    first = Said(200, b'{"ingestions": [1]}', link)
-    client, adapter, _ = client_of(first, Said(200, b'{"ingestions": [2]}'))
-    found: list[Any] = [*client.ingestions(status=None, limit=1)]
-    assert found == [1, 2]
+    link = '<http://elsewhere.test/ingestions?after=7&limit=1>; rel="next"'
+    client, adapter, _ = client_of(page("a", link), page("b", ""))
+    found = client.ingestions(status=None, limit=1)
+    assert [entry["ingestion_id"] for entry in found] == ["a", "b"]
     assert [request.url for request in adapter.requests] == [
         f"{BASE_URL}/ingestions?forecast=true&limit=1",
         f"{BASE_URL}/ingestions?after=7&limit=1",
     ]
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+@pytest.mark.parametrize(
+    "links",
+    [
+        pytest.param(["<?after=7>; rel=next"] * 2, id="to itself"),
+        pytest.param([f"<?after={n}>; rel=next" for n in (7, 8, 7)], id="round in a circle"),
+        pytest.param(["<http://[>; rel=next"], id="to no address"),
+    ],
+)
+def test_pages_that_lead_nowhere_have_an_end(links: list[str]) -> None:
+    client, _, _ = client_of(*[page("a", link) for link in links])
+    with pytest.raises(ForeignAnswer):
+        list(client.ingestions())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>", id="no JSON"),
+        pytest.param(b"[]", id="no object"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{}", id="nothing in it"),
+        pytest.param(b'{"sources": [1]}', id="of another type"),
+        pytest.param(b'{"sources": ' + b"[" * 100_000, id="endless nesting"),
+        pytest.param(
+            b'{"sources": [' + answer(SourceState, interval_seconds=float("nan")) + b"]}",
+            id="a number that is none",
+        ),
+    ],
+)
 def test_what_answers_but_is_not_the_service_is_noticed(body: bytes) -> None:
     client, _, _ = client_of(Said(200, body))
     with pytest.raises(RequestFailed, match="is not this service"):
         client.sources()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        pytest.param({"errors": ["a"]}, id="errors in a list"),
+        pytest.param({"errors": {"ids": 5}}, id="errors without sentences"),
+        pytest.param({"errors": {"ids": {"0": {"1": {"2": "a"}}}}}, id="errors in errors"),
+        pytest.param({"detail": ["a"]}, id="a detail that is no sentence"),
+    ],
+)
+def test_problem_of_another_shape_is_of_another_service(problem: dict[str, Any]) -> None:
+    client, adapter, _ = client_of(Said(503, json.dumps(problem).encode(), PROBLEM))
+    with pytest.raises(ForeignAnswer):
+        client.sources()
+    assert len(adapter.requests) == 1
+
+
+@pytest.mark.parametrize("wish", ["9" * 5_000, "Fri, 31 Dec 99999 23:59:59 GMT", "soon"])
+def test_retry_after_that_means_nothing_is_passed_over(wish: str) -> None:
+    client, _, pauses = client_of(Said(503, headers={"Retry-After": wish}), SOURCES)
+    assert client.sources() == []
+    assert pauses == [0.2]
 
 
 def test_password_of_an_address_is_not_told() -> None:
@@ -145,7 +208,19 @@ def test_password_of_an_address_is_not_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8000", "ftp://here", "http://", "http://h:port", "http://h/?a=1"]
+    "url",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("localhost:8000", id="no scheme"),
+        pytest.param("ftp://here", id="another"),
+        pytest.param("http://", id="no host"),
+        pytest.param("http://h:port", id="no port"),
+        pytest.param("http://h/?a=1", id="a question"),
+        pytest.param("http://a..b:80", id="an empty label"),
+        pytest.param(f"http://{'a' * 64}.test", id="one too long"),
+        pytest.param("http://*.test", id="a wildcard"),
+        pytest.param("http://a\udcff/", id="not UTF-8"),
+    ],
 )
 def test_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -166,19 +241,23 @@ def test_proxies_of_the_environment_are_for_other_machines(url: str, is_trusted:
 
 
 @pytest.mark.parametrize(
-    ("call", "method", "path"),
+    ("call", "shape", "method", "path"),
     [
-        pytest.param(lambda c: c.ingestion("a/b"), "GET", "/ingestions/a%2Fb", id="quoted"),
-        pytest.param(lambda c: c.forecast("i"), "GET", "/ingestions/i/forecast", id="forecast"),
-        pytest.param(lambda c: c.cancel("i"), "POST", "/ingestions/i/cancel", id="cancel"),
-        pytest.param(lambda c: c.pause("s"), "POST", "/sources/s/pause", id="pause"),
-        pytest.param(lambda c: c.resume("s"), "POST", "/sources/s/resume", id="resume"),
+        pytest.param(lambda c: c.ingestion("a/b"), Entry, "GET", "/ingestions/a%2Fb", id="quoted"),
+        pytest.param(
+            lambda c: c.forecast("i"), Forecast, "GET", "/ingestions/i/forecast", id="forecast"
+        ),
+        pytest.param(lambda c: c.cancel("i"), Entry, "POST", "/ingestions/i/cancel", id="cancel"),
+        pytest.param(lambda c: c.pause("s"), SourceState, "POST", "/sources/s/pause", id="pause"),
+        pytest.param(
+            lambda c: c.resume("s"), SourceState, "POST", "/sources/s/resume", id="resume"
+        ),
     ],
 )
 def test_methods_ask_at_their_address(
-    call: Callable[[Client], object], method: str, path: str
+    call: Callable[[Client], object], shape: Any, method: str, path: str
 ) -> None:
-    client, adapter, _ = client_of(Said(200))
+    client, adapter, _ = client_of(Said(200, answer(shape)))
     call(client)
     (request,) = adapter.requests
     assert (request.method, request.path_url) == (method, path)
