@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,19 @@ def test_whatever_fails_while_ids_are_read_is_told(open_page: OpenPage) -> None:
     expect(page.locator("#failure")).to_have_text("The IDs cannot be read: too long")
 
 
+def test_what_was_read_before_the_text_changed_is_not_what_is_submitted(
+    open_page: OpenPage, service: Service
+) -> None:
+    page = open_page(by_hand=True)
+    page.add_init_script(_WORKER_BY_HAND)
+    page.goto(service.url + "/ui/submit")
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    page.get_by_label("Paste them").fill("7")
+    page.evaluate("worker.answer({failure: 'Nothing yet.'})")
+    page.get_by_role("button", name="Submit").click()
+    assert page.evaluate("worker.asked.map(({source}) => source)") == ["", "7"]
+
+
 def test_one_id_too_many_is_refused_before_it_is_sent(open_page: OpenPage) -> None:
     page = open_page("/ui/submit")
     page.get_by_label("Or choose a file").set_input_files(
@@ -165,6 +179,17 @@ def test_it_is_filled_and_sent_by_keyboard_alone(open_page: OpenPage) -> None:
 
 
 _CHANGED = "The file was changed or removed after it was chosen: choose it again."
+_WORKER_BY_HAND = """
+window.Worker = class extends EventTarget {
+    asked = [];
+    constructor() { super(); window.worker = this; }
+    postMessage(data) { this.asked.push(data); }
+    answer(found) {
+        const data = {run: this.asked.at(-1).run, ...found};
+        this.dispatchEvent(new MessageEvent("message", {data}));
+    }
+};
+"""
 _WITH_A_FRACTION = '{"ids": [1, 2.5], "priority": "HIGH"}'
 
 

@@ -66,6 +66,7 @@ export class IdInput {
     // Text that is edited keeps what was chosen for it.
     if (byId("file").value || !byId("text").value) this.#forget();
     byId("file").value = "";
+    this.#run += 1; // what is still being read is not what stands there now
     this.found = null;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#read(), PAUSE_MS);
