@@ -73,8 +73,7 @@ _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 0},
 }
 _ETAG = {
-    "description": "Changes with the answer; send it back in If-None-Match.",
-    "required": True,
+    "description": "Changes with the answer; send it back in If-None-Match. A stream has none.",
     "schema": {"type": "string"},
 }
 _IF_NONE_MATCH = {

@@ -57,6 +57,9 @@ def test_late_worker_settles_a_batch_of_another_when_the_token_is_not_checked(
     with running(tmp_path, without("token", TWO_WORKERS), **SETTINGS) as service:
         service.ingest([1, 2, 3])
         frozen = pid_of(service.wait_for_dispatches(1).dispatches[0])
+        # Frozen before its call it would ask for its slot again, and find the batch gone.
+        begun_at = time.monotonic() + 0.3
+        until(lambda: time.monotonic() > begun_at, "its call has begun")
         freeze(service, frozen)
         service.wait_for_dispatches(2)
         thaw(frozen)
