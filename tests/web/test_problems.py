@@ -19,7 +19,7 @@ NOT_OVER_HTTP = {
     errors.UpstreamBusy,  # a worker's
     errors.UpstreamRejected,  # a worker's
     errors.RequestFailed,  # a client's
-    errors.ForeignAnswer,
+    errors.ForeignAnswer,  # a client's
 }
 
 
