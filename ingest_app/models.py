@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
 from ingest_app.column_types import BigKey, UTCDateTime, is_time, one_of
-from ingest_app.states import BatchStatus, DispatchOutcome, Priority, RecordOutcome
+from ingest_app.states import BatchStatus, DispatchOutcome, Priority, RecordOutcome, Role
 
 
 class Base(DeclarativeBase):
@@ -46,6 +46,10 @@ class Ingestion(Base):
 
     `request_digest` tells whether a request with the same `idempotency_key` is the same request.
     Once `cancelled_at` is set, batches that come back are cancelled instead of waiting again.
+    `submitted_by` is the owner of the API key it came with, NULL when it came without one.
+    `ended_at` is when the last of its batches ended, NULL while one waits or is in flight; its
+    state is derived from them all the same. Once `pruned_at` is set it is being deleted, and is
+    shown to nobody.
     """
 
     __tablename__ = "ingestions"
@@ -56,8 +60,40 @@ class Ingestion(Base):
         ),
         CheckConstraint("id_count >= 1 AND batch_count >= 1", name="counts"),
         is_time("cancelled_at"),
+        is_time("ended_at"),
+        is_time("pruned_at"),
         Index("ix_ingestions_by_age", "created_at", "id"),
-        Index("ix_ingestions_by_idempotency_key", "idempotency_key", unique=True),
+        Index("ix_ingestions_by_submitter", "submitted_by", "created_at", "id"),
+        # How much a submitter has under way is a sum over this index alone.
+        Index(
+            "ix_ingestions_under_way",
+            "submitted_by",
+            "id_count",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "ix_ingestions_for_pruning",
+            "ended_at",
+            sqlite_where=text("ended_at IS NOT NULL"),
+            postgresql_where=text("ended_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_ingestions_by_idempotency_key",
+            "idempotency_key",
+            "submitted_by",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        # For an index NULLs differ from each other.
+        Index(
+            "ix_ingestions_by_anonymous_idempotency_key",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL AND submitted_by IS NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL AND submitted_by IS NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -70,6 +106,9 @@ class Ingestion(Base):
     idempotency_key: Mapped[str | None]
     request_digest: Mapped[str | None]
     cancelled_at: Mapped[datetime | None]
+    submitted_by: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
+    pruned_at: Mapped[datetime | None]
 
 
 class Batch(Base):
@@ -270,6 +309,95 @@ class Record(Base):
     fetched_at: Mapped[datetime]
 
 
+class ApiKey(Base):
+    """Who may use the service; of the key itself only its prefix and SHA-256 digest (hex) are kept.
+
+    `owner` is whose ingestions it sees: several keys may share one, as when they are exchanged.
+    Where a limit is NULL, the settings' holds. A row that is there closes the service to those
+    who have no key, also when it was revoked.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(one_of("role", Role), name="role"),
+        CheckConstraint("max_waiting_ids >= 0", name="max_waiting_ids"),
+        CheckConstraint("max_requests_per_minute >= 1", name="max_requests_per_minute"),
+        is_time("revoked_at"),
+        Index("ix_api_keys_by_prefix", "prefix", unique=True),
+    )
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[str]
+    role: Mapped[str]
+    max_waiting_ids: Mapped[int | None]
+    max_requests_per_minute: Mapped[int | None]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class BrowserSession(Base):
+    """Somebody who signed in with a key on the page, by the SHA-256 digest (hex) of the cookie."""
+
+    __tablename__ = "browser_sessions"
+    __table_args__ = (Index("ix_browser_sessions_by_end", "expires_at"),)
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    key_name: Mapped[str] = mapped_column(ForeignKey("api_keys.name", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class WebhookEndpoint(Base):
+    """Whom to tell of ingestions that end from now on; the settings have its address and secret."""
+
+    __tablename__ = "webhook_endpoints"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+
+
+class WebhookDelivery(Base):
+    """One end of an ingestion to tell an endpoint of, kept until it was told.
+
+    `ended_at` is the ingestion's then: when it was retried since, there is nothing to tell. It is
+    tried at `next_attempt_at`, NULL when there is nothing left to do: it was delivered, or given
+    up. Who tries holds it until `lease_expires_at`.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("attempt_count >= 0", name="attempt_count"),
+        CheckConstraint(
+            "(next_attempt_at IS NULL) = (delivered_at IS NOT NULL OR given_up_at IS NOT NULL)",
+            name="next_attempt_at",
+        ),
+        is_time("next_attempt_at"),
+        is_time("lease_expires_at"),
+        Index(
+            "ix_webhook_deliveries_due",
+            "next_attempt_at",
+            sqlite_where=text("next_attempt_at IS NOT NULL"),
+            postgresql_where=text("next_attempt_at IS NOT NULL"),
+        ),
+        Index("ix_webhook_deliveries_by_ingestion", "ingestion_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    endpoint: Mapped[str]
+    ingestion_id: Mapped[str] = mapped_column(ForeignKey("ingestions.id", ondelete="CASCADE"))
+    ended_at: Mapped[datetime]
+    attempt_count: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+    claim_token: Mapped[str | None]
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+
 # The queue's statements are written on the tables: without the ORM's work they cost half.
 ingestions = cast(Table, Ingestion.__table__)
 batches = cast(Table, Batch.__table__)
@@ -277,6 +405,10 @@ packed_batches = cast(Table, PackedBatch.__table__)
 sources = cast(Table, Source.__table__)
 dispatches = cast(Table, Dispatch.__table__)
 records = cast(Table, Record.__table__)
+api_keys = cast(Table, ApiKey.__table__)
+browser_sessions = cast(Table, BrowserSession.__table__)
+webhook_endpoints = cast(Table, WebhookEndpoint.__table__)
+webhook_deliveries = cast(Table, WebhookDelivery.__table__)
 
 # A view made by the migrations; it is not in the metadata, so that no migration tries to make it
 # a table.

@@ -49,12 +49,32 @@ class Settings:
     """How one service is set up.
 
     dispatch: False for a process that only accepts and answers while another one dispatches.
+    allow_anonymous: while no API key has been created, answer others than this machine, too.
+    public_metrics: hand out `/metrics` to those who have no key.
+    trusted_proxy_count: how many proxies in front set X-Forwarded-For, -Proto, -Host and -Prefix.
+    session_hours: how long somebody who signed in on the page stays so.
+    max_waiting_ids, max_requests_per_minute: of an API key that has no limit of its own; None for
+        no limit.
+    log_format: "plain", or "json" for one JSON object a line.
+    retention_days: ended ingestions are deleted after so many days; None to keep them.
+    webhook_url: who is told when an ingestion ends; None for nobody.
+    webhook_secret: what these calls are signed with, as https://www.standardwebhooks.com has it.
     """
 
     database_url: str
     max_ids: int = 1_000_000
     max_body_bytes: int = 32 * 1024 * 1024
     dispatch: bool = True
+    allow_anonymous: bool = False
+    public_metrics: bool = False
+    trusted_proxy_count: int = 0
+    session_hours: float = 12.0
+    max_waiting_ids: int | None = None
+    max_requests_per_minute: int | None = None
+    log_format: str = "plain"
+    retention_days: float | None = None
+    webhook_url: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
     sources: Mapping[str, SourceSettings] = field(
         default_factory=lambda: {DEFAULT_SOURCE: SourceSettings()}
     )
@@ -75,6 +95,16 @@ class _SettingsSchema(SourceSchema):
     max_ids = count(1, 1_000_000)
     max_body_bytes = count(1_024, 1_024**3)
     dispatch = fields.Boolean()
+    allow_anonymous = fields.Boolean()
+    public_metrics = fields.Boolean()
+    trusted_proxy_count = count(0, 10)
+    session_hours = fields.Float(validate=validate.Range(0.01, 24 * 366))
+    max_waiting_ids = count(1, 2**53)
+    max_requests_per_minute = count(1, 1_000_000)
+    log_format = fields.String(validate=validate.OneOf(("plain", "json")))
+    retention_days = fields.Float(validate=validate.Range(0.001, 36_600))
+    webhook_url = fields.String()
+    webhook_secret = fields.String()
     sources = fields.Dict(
         fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")), fields.Dict()
     )

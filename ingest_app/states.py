@@ -1,4 +1,4 @@
-"""The words that tables and answers use: priorities, states and outcomes."""
+"""The words that tables and answers use: priorities, states, outcomes and roles."""
 
 from __future__ import annotations
 
@@ -50,3 +50,15 @@ class RecordOutcome(enum.StrEnum):
     def needs_a_call(self) -> bool:
         """True when only the upstream can say so."""
         return self is not RecordOutcome.ERROR
+
+
+class Role(enum.StrEnum):
+    """What the holder of an API key may do; each may do what those before it may."""
+
+    READER = "reader"  # look at the ingestions of its owner, and at the sources
+    SUBMITTER = "submitter"  # hand over IDs, cancel and retry its owner's ingestions
+    OPERATOR = "operator"  # see and touch everybody's, pause and resume sources
+
+    def includes(self, other: Role) -> bool:
+        """True when this role may do all that the other may."""
+        return list(Role).index(self) >= list(Role).index(other)

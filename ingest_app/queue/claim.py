@@ -55,6 +55,7 @@ class Claim:
     """
 
     batch_id: int
+    ingestion_id: str
     source: str
     places: Places
     attempt: int
@@ -202,6 +203,7 @@ def _make_claim(connection: Connection, source: SourceSettings, batch: Row, now:
     )
     return Claim(
         batch_id=batch.id,
+        ingestion_id=batch.ingestion_id,
         source=source.name,
         places=places,
         attempt=batch.attempt_count + 1,

@@ -13,6 +13,7 @@ from ingest_app.errors import UnknownIngestion
 from ingest_app.models import batches, ingestions, packed_batches, records
 from ingest_app.prepared import Row, change, fetch_first
 from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
+from ingest_app.queue.ending import note_end
 from ingest_app.queue.statements import ADD_SOURCE, SOURCE, UPDATE_SOURCE
 from ingest_app.queue.submit import work_arrived
 from ingest_app.states import BatchStatus, RecordOutcome
@@ -34,7 +35,9 @@ def cancel_ingestion(database: Database, ingestion_id: str, *, clock: Clock) -> 
         now = clock.read().at
         was_waiting = _cancel_waiting(connection, ingestion, now)
         if ingestion.cancelled_at is None and (was_waiting or _is_in_flight(connection, ingestion)):
-            _set_cancelled_at(connection, ingestion_id, now)
+            _set(connection, ingestion_id, cancelled_at=now)
+        if was_waiting:
+            note_end(connection, ingestion_id, now)
 
 
 def retry_ingestion(database: Database, ingestion_id: str, *, all_ids: bool = False) -> None:
@@ -56,7 +59,7 @@ def retry_ingestion(database: Database, ingestion_id: str, *, all_ids: bool = Fa
         }
         went_back = _change_batches(connection, ingestion, _FAILED, waits) > 0
         if went_back:
-            _set_cancelled_at(connection, ingestion_id, None)
+            _set(connection, ingestion_id, cancelled_at=None, ended_at=None)
     if went_back:
         work_arrived.send(database, source=ingestion.source)
 
@@ -112,9 +115,9 @@ def _is_in_flight(connection: Connection, ingestion: Row) -> bool:
     return connection.scalar(query.limit(1)) is not None
 
 
-def _set_cancelled_at(connection: Connection, ingestion_id: str, value: Any) -> None:
+def _set(connection: Connection, ingestion_id: str, **values: Any) -> None:
     the_ingestion = update(ingestions).where(ingestions.c.id == ingestion_id)
-    connection.execute(the_ingestion.values(cancelled_at=value))
+    connection.execute(the_ingestion.values(values))
 
 
 def _forget_records(connection: Connection, ingestion_id: str, *, all_ids: bool) -> None:

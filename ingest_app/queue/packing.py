@@ -30,6 +30,7 @@ from ingest_app.items import ItemId
 from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import change, change_each, fetch_value, run_plainly
 from ingest_app.queue.columns import PACKED_WAITING
+from ingest_app.queue.ending import note_end
 from ingest_app.sqlite import array_elements, reserve_ids
 from ingest_app.states import BatchStatus
 
@@ -52,6 +53,7 @@ _NEXT = (
     )
     .limit(literal_column("1", Integer))  # bound, SQLite plans it anew each time
 )
+_OF = select(packed_batches.c.ingestion_id).where(_THE_PACK)
 _BATCH = array_elements(packed_batches.c.ids)
 _UNPACK = insert(batches).from_select(
     ["id", "ingestion_id", "position", "source", "ids", "status", "priority_rank", "created_at"],
@@ -122,6 +124,7 @@ def unpack_next(connection: Connection, source_name: str, now: Moment) -> bool:
         run_plainly(connection, "ROLLBACK TO unpacking")
         cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now.at}
         change(connection, _SET_ASIDE, {"the_pack": first_id, **cancelled})
+        note_end(connection, fetch_value(connection, _OF, {"the_pack": first_id}), now.at)
         emit(
             _log, "pack_set_aside", level=logging.ERROR, first_batch_id=first_id, reason=error.orig
         )

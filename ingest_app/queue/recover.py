@@ -18,6 +18,7 @@ from ingest_app.queue.columns import (
     lease_columns,
     lease_is_over,
 )
+from ingest_app.queue.ending import note_end
 from ingest_app.queue.recording import close_records, unanswered
 from ingest_app.queue.statements import (
     ANY_IN_FLIGHT,
@@ -90,6 +91,7 @@ def _in_flight(connection: Connection, source: SourceSettings, now: Moment) -> S
     return connection.execute(
         select(
             batches.c.id.label("batch_id"),
+            batches.c.ingestion_id,
             batches.c.attempt_count,
             batches.c.ids,
             dispatches.c.id.label("dispatch_id"),
@@ -115,6 +117,8 @@ def _take_back(connection: Connection, batch: Row, max_attempts: int, now: Momen
     if status is not BatchStatus.YET_TO_START:
         values["completed_at"] = now.at
     change(connection, UPDATE_BATCH, {"the_batch": batch.batch_id, **values, **NO_LEASE})
+    if status is not BatchStatus.YET_TO_START:
+        note_end(connection, batch.ingestion_id, now.at)
     lost = {"outcome": DispatchOutcome.LOST.value, "finished_at": now.at, "error": error}
     change(connection, UPDATE_DISPATCH, {"the_dispatch": batch.dispatch_id, **lost})
     return Recovered(batch.batch_id, source=batch.source, worker=batch.worker, reason=error)

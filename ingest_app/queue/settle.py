@@ -21,6 +21,7 @@ from ingest_app.queue import pacing
 from ingest_app.queue.breaker import defer_source, note_failure, note_rejection, note_success
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE, dispatch_columns, slot_columns
+from ingest_app.queue.ending import note_end
 from ingest_app.queue.recording import close_records, storable, store_records
 from ingest_app.queue.statements import (
     BRING_SLOT_FORWARD,
@@ -171,6 +172,8 @@ def _hand_back(connection: Connection, claim: Claim, values: dict[str, Any], now
         cancelled = {"status": BatchStatus.CANCELLED.value, "completed_at": now.at}
         values |= {**cancelled, "not_before": None}
     _let_go(connection, claim, values)
+    if values["status"] == BatchStatus.CANCELLED.value:
+        note_end(connection, claim.ingestion_id, now.at)
 
 
 def _end(
@@ -188,6 +191,7 @@ def _end(
         "last_error": error and storable(error),
     }
     _let_go(connection, claim, ended)
+    note_end(connection, claim.ingestion_id, now.at)
     outcome = DispatchOutcome(status.value)
     _write_outcome(connection, claim, outcome, now, called=called, error=error)
 

@@ -72,7 +72,14 @@ ANY_THAT_GOES_NOW = select(
     )
 )
 NEXT_BATCH = (
-    select(batches.c.id, batches.c.ids, batches.c.attempt_count, _HAS_RECORDS, _PACKED_GOES_FIRST)
+    select(
+        batches.c.id,
+        batches.c.ingestion_id,
+        batches.c.ids,
+        batches.c.attempt_count,
+        _HAS_RECORDS,
+        _PACKED_GOES_FIRST,
+    )
     .where(*_GOES_NOW)
     .order_by(batches.c.priority_rank, batches.c.created_at, batches.c.id)
     .limit(_ONE)
@@ -110,7 +117,8 @@ RECORDS_OF_BATCH = select(records.c.position, records.c.outcome).where(
 
 ADD_INGESTION = insert(ingestions)
 IDEMPOTENT_INGESTION = select(ingestions.c.id, ingestions.c.request_digest).where(
-    ingestions.c.idempotency_key == bindparam("the_key")
+    ingestions.c.idempotency_key == bindparam("the_key"),
+    ingestions.c.submitted_by.is_not_distinct_from(bindparam("the_submitter", type_=Text)),
 )
 IS_CANCELLED = (
     select(ingestions.c.cancelled_at.is_not(None))

@@ -37,12 +37,16 @@ def submit_ingestion(
     source: SourceSettings,
     clock: Clock,
     idempotency_key: str | None = None,
+    submitted_by: str | None = None,
 ) -> str:
     """Store an ingestion with all its batches and return its id; when this returns, it is on disk.
 
-    idempotency_key: names the submission; when it comes again, the id of the first is returned and
-        nothing is stored. Raises IdempotencyKeyReused when it came with another submission, and
-        DatabaseError; then nothing is stored.
+    idempotency_key: names the submission; when it comes again from the same submitter, the id of
+        the first is returned and nothing is stored.
+    submitted_by: the owner of the API key; None without one.
+
+    Raises IdempotencyKeyReused when the key came with another submission, and DatabaseError; then
+    nothing is stored.
     """
     packs = pack(ids, source.batch_size)
     ingestion: dict[str, object] = {
@@ -53,6 +57,7 @@ def submit_ingestion(
         "id_count": len(ids),
         "batch_count": sum(pack.batch_count for pack in packs),
         "idempotency_key": idempotency_key,
+        "submitted_by": submitted_by,
         "request_digest": idempotency_key and _digest(ids, priority, source.name),
     }
 
@@ -89,7 +94,8 @@ def _stored_before(connection: Connection, ingestion: Mapping[str, object]) -> s
     key = ingestion["idempotency_key"]
     if key is None:
         return None
-    stored = fetch_first(connection, IDEMPOTENT_INGESTION, {"the_key": key})
+    named = {"the_key": key, "the_submitter": ingestion["submitted_by"]}
+    stored = fetch_first(connection, IDEMPOTENT_INGESTION, named)
     if stored is not None and stored.request_digest != ingestion["request_digest"]:
         raise IdempotencyKeyReused(str(key), stored.id)
     return None if stored is None else str(stored.id)

@@ -133,7 +133,7 @@ def test_without_the_look_up_one_key_is_seen_to_be_many_ingestions(
     queue: Queue, threads: Race, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The negative control of the test above; the index would hold the key alone.
-    queue.change("DROP INDEX ix_ingestions_by_idempotency_key")
+    queue.change("DROP INDEX ix_ingestions_by_anonymous_idempotency_key")
     monkeypatch.setattr(submit, "_stored_before", lambda *_: None)
     assert len(set(threads(submit_with_key, "key", [1, 2]))) == THREADS
 

@@ -239,6 +239,44 @@ def test_older_schema_reads_a_deferral_as_a_release(queue: Queue) -> None:
     assert queue.rows("SELECT outcome FROM dispatches") == [("released",)]
 
 
+def test_ends_of_before_are_noted(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0)
+    for _ in range(2):
+        queue.submit()
+    cancelled = queue.submit(range(1_501))
+    queue.complete(queue.claim())
+    cancel_ingestion(queue.database, cancelled, clock=queue.clock)
+    ends = "SELECT id, ended_at FROM ingestions ORDER BY id"
+    before = queue.rows(ends)
+    alembic(queue.database, command.downgrade, "0003")
+    alembic(queue.database, command.upgrade, "head")
+    assert queue.rows(ends) == before
+    assert sum(at is None for _, at in before) == 1
+
+
+def test_older_schema_forgets_what_is_being_pruned(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0)
+    queue.submit()
+    queue.complete(queue.claim())
+    queue.change("UPDATE ingestions SET pruned_at = '2026-11-29 12:00:00.000000'")
+    queue.submit()
+    kept = queue.rows("SELECT id FROM ingestions WHERE pruned_at IS NULL")
+    alembic(queue.database, command.downgrade, "0003")
+    assert queue.rows("SELECT id FROM ingestions") == kept
+    assert queue.rows("SELECT ingestion_id FROM batches") == kept
+    assert queue.rows("SELECT count(*) FROM records") == [(0,)]
+
+
+def test_older_schema_leaves_an_idempotency_key_to_the_first_that_had_it(queue: Queue) -> None:
+    first = queue.submit(key="key")
+    queue.change("UPDATE ingestions SET submitted_by = 'anna'")
+    queue.clock.move(1)
+    queue.submit(key="key")
+    alembic(queue.database, command.downgrade, "0003")
+    query = "SELECT id FROM ingestions WHERE idempotency_key IS NOT NULL"
+    assert queue.rows(query) == [(first,)]
+
+
 def fill(queue: Queue) -> None:
     """A row in every table."""
     queue.submit(range(7))

@@ -184,6 +184,17 @@ def test_retry_looks_the_batches_of_its_ingestion_up(busy: Queue, all_ids: bool)
     assert any("SEARCH records USING PRIMARY KEY (batch_id=?" in plan for plan in found)
 
 
+def test_end_is_noticed_without_looking_at_all_batches(busy: Queue) -> None:
+    claim = busy.using(max_in_flight=64).claim_in_turn()
+    with plans(busy.database) as found:
+        busy.complete(claim)
+    (plan,) = [plan for plan in found if "packed_batches" in plan]
+    assert "SCAN" not in plan
+    assert "TEMP B-TREE" not in plan
+    assert "ix_batches_for_claim (source=? AND priority_rank=? AND created_at=?)" in plan
+    assert OF_THE_INGESTION in plan
+
+
 def test_key_is_looked_up(busy: Queue) -> None:
     with plans(busy.database) as found:
         busy.submit(key="key")

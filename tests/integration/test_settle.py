@@ -203,6 +203,7 @@ def test_called_twice_but_stored_once(queue: Queue, claim: Claim) -> None:
     (held,) = queue.rows("SELECT claim_token FROM batches")
     second = Claim(
         batch_id=claim.batch_id,
+        ingestion_id="a" * 24,
         source=claim.source,
         places=claim.places,
         attempt=2,

@@ -102,6 +102,7 @@ def rig(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Rig:
 def claim(clock: FakeClock) -> Claim:
     return Claim(
         batch_id=7,
+        ingestion_id="a" * 24,
         source="default",
         places={1: 1},
         attempt=1,

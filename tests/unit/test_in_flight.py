@@ -95,6 +95,7 @@ class Rig:
     def claim(self, attempt: int = 1, ids: tuple[ItemId, ...] = (1, 2, 3)) -> Claim:
         return Claim(
             batch_id=7,
+            ingestion_id="a" * 24,
             source="default",
             places=dict(enumerate(ids, start=1)),
             attempt=attempt,
