@@ -20,7 +20,7 @@ from ingest_app.migrating import migrate as migrate_database
 from ingest_app.migrating import schema_revision
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
-from ingest_app.sources import options_of
+from ingest_app.sources import make_source, options_of
 from ingest_app.web import register_web
 
 
@@ -43,6 +43,17 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
 def configured_database_path() -> Path:
     """The database file that the settings name; it need not exist. Raises SettingsError."""
     return Path(str(_configured_url().database))
+
+
+def check_settings() -> None:
+    """Raise SettingsError if the service could not start with the settings as they are now.
+
+    The database is not opened.
+    """
+    app, settings = _configure({})
+    parse_url(settings.database_url, Path(app.instance_path))
+    for source in settings.sources.values():
+        make_source(source)  # calls nothing yet, but says if it cannot
 
 
 def upgrade_database() -> tuple[Path, str | None, str | None]:

@@ -33,14 +33,14 @@ _ONE_REQUEST_SECONDS = 1.0
 """Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
 
 
-def on_starting(_server: Any) -> None:
+def on_starting(server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
     try:
-        for source in runtime_of(create_app()).settings.sources.values():
-            make_source(source)  # calls nothing yet, but says if it cannot
+        _check_usable()
     except IngestError as error:
         print(f"ingest cannot start: {error}", file=sys.stderr)
         sys.exit(_UNUSABLE)
+    _check_at_every_reload(server)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -70,6 +70,28 @@ def worker_exit(_server: Any, worker: Any) -> None:
         told_at = getattr(worker, "told_to_stop_at", time.monotonic())
         spent_seconds = time.monotonic() - told_at
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
+
+
+def _check_usable() -> None:
+    for source in runtime_of(create_app()).settings.sources.values():
+        make_source(source)  # calls nothing yet, but says if it cannot
+
+
+def _check_at_every_reload(server: Any) -> None:
+    # gunicorn has no hook that may refuse: it stops the service when a new worker cannot start.
+    reload = server.reload
+
+    def reload_if_usable() -> None:
+        try:
+            _check_usable()
+        except Exception as error:  # whatever it is, gunicorn would stop the service for it, too
+            server.log.error("reload_refused reason=%s", error)
+            return
+        if server.cfg.preload_app:
+            server.log.warning("settings_not_reloaded reason=with --preload only a restart does it")
+        reload()
+
+    server.reload = reload_if_usable
 
 
 def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
