@@ -36,6 +36,7 @@ _SECTIONS = {
     "For the operator": {
         "serve": "serve:serve",
         "db": "db:db",
+        "keys": "keys:keys",
         "verify": "verify:verify",
         "completion": "completion:completion",
     },

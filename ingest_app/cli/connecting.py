@@ -1,0 +1,21 @@
+"""How commands come by their client."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ingest_app.client import Client
+
+KEY_VARIABLE = "INGEST_API_KEY"
+
+
+def client_of(context: click.Context, url: str) -> Client:
+    """A client for the service at `url`, with the key of the environment if there is one.
+
+    The context's object makes it; that is Client itself by default. ValueError when address or key
+    cannot be one.
+    """
+    make_client: type[Client] = context.obj or Client
+    return make_client(url, key=os.environ.get(KEY_VARIABLE) or None)
