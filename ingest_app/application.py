@@ -89,7 +89,8 @@ def _configured_url() -> URL:
 
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
     given = {**read_environment(), **overrides}
-    app = Flask(__package__, instance_path=instance_path_of(given))
+    # What is static has blueprints of its own.
+    app = Flask(__package__, static_folder=None, instance_path=instance_path_of(given))
     settings = load_settings(
         Path(app.instance_path), given, options_of=options_of, environ=os.environ
     )

@@ -36,7 +36,6 @@ SECURITY_SCHEME = {
 }
 
 _NOT_OURS: Mapping[str, Role | None] = {
-    "static": None,
     "dashboard.static": None,
     "api-docs.openapi_json": Role.READER,
 }

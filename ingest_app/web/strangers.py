@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from flask import Request
-from werkzeug.sansio.utils import get_host
 
 _FORWARDED = ("Forwarded", "X-Forwarded-For")
 
@@ -30,6 +30,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _host_name(request: Request) -> str:
-    host = get_host(request.scheme, request.headers.get("Host"))
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    return name.strip("[]").rstrip(".")
+    """What the request calls this machine: empty when it does not, "?" when that is no name."""
+    host = request.headers.get("Host", "")
+    try:
+        return (urlsplit(f"//{host}").hostname or ("?" if host else "")).rstrip(".")
+    except ValueError:
+        return "?"
