@@ -91,6 +91,7 @@ def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
     given = {**read_environment(), **overrides}
     # What is static has blueprints of its own.
     app = Flask(__package__, static_folder=None, instance_path=instance_path_of(given))
+    app.url_map.merge_slashes = False  # else a redirect, to wherever the request says this is
     settings = load_settings(
         Path(app.instance_path), given, options_of=options_of, environ=os.environ
     )
