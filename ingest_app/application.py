@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask
@@ -22,6 +23,7 @@ from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
 from ingest_app.sources import make_source, options_of
 from ingest_app.web import register_web
+from ingest_app.web.access import needed_roles
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
@@ -37,6 +39,7 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
         Dispatcher(runtime).attach(app)
     register_web(app)
     register_dashboard(app)
+    needed_roles(app)  # each route has to say who may use it
     return app
 
 
@@ -62,12 +65,29 @@ def upgrade_database() -> tuple[Path, str | None, str | None]:
     Raises SettingsError, MigrationError or DatabaseError.
     """
     url = _configured_url()
-    make_folder_of(url)
-    database = Database(create_engine(url, **sqlite.engine_options()))
-    try:
+    with _opened(url) as database:
         before = schema_revision(database)
         migrate_database(database)
         return Path(str(url.database)), before, schema_revision(database)
+
+
+@contextmanager
+def configured_database() -> Iterator[Database]:
+    """The database that the settings name, created or migrated where it has to be, for a command.
+
+    Raises SettingsError, MigrationError or DatabaseError.
+    """
+    with _opened(_configured_url()) as database:
+        migrate_database(database)
+        yield database
+
+
+@contextmanager
+def _opened(url: URL) -> Iterator[Database]:
+    make_folder_of(url)
+    database = Database(create_engine(url, **sqlite.engine_options()))
+    try:
+        yield database
     finally:
         database.engine.dispose()
 
@@ -80,7 +100,9 @@ def _configured_url() -> URL:
 
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
     given = {**read_environment(), **overrides}
-    app = Flask(__package__, instance_path=instance_path_of(given))
+    # What is static has blueprints of its own.
+    app = Flask(__package__, static_folder=None, instance_path=instance_path_of(given))
+    app.url_map.merge_slashes = False  # else a redirect, to wherever the request says this is
     settings = load_settings(
         Path(app.instance_path), given, options_of=options_of, environ=os.environ
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+import requests.auth
 from requests import Response
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
@@ -26,6 +28,8 @@ _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 _LONGEST_PAUSE_SECONDS = 30.0
 _NO_ADDRESS = "It must be an address like http://127.0.0.1:8000."
+_NO_KEY = "The API key has characters that none has; it is not shown here."
+_KEY = re.compile(r"[!-~]{1,512}", re.ASCII)
 _CHUNK_BYTES = 64 * 1024
 _MAY_PASS = frozenset(
     {
@@ -46,12 +50,21 @@ class Connection:
     """
 
     def __init__(
-        self, url: str, *, session: requests.Session | None, sleep: Callable[[float], None]
+        self,
+        url: str,
+        *,
+        key: str | None,
+        session: requests.Session | None,
+        sleep: Callable[[float], None],
     ) -> None:
-        """Connect to nothing yet; ValueError when `url` is no address of a service."""
+        """Connect to nothing yet; ValueError when `url` or `key` cannot be one."""
         _check_url(url)
+        if key is not None and not _KEY.fullmatch(key):
+            raise ValueError(_NO_KEY)
         self.url = url.rstrip("/")
         self._session = session or _session_for(self.url)
+        if key is not None:
+            self._session.auth = _Bearer(key)
         self._sleep = sleep
 
     def get(self, path: str, shape: type[_Shape], **query: Any) -> _Shape:
@@ -159,6 +172,17 @@ class Connection:
         parts = urlsplit(self.url)
         # Without the password that may be in it.
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Sends an API key; as a session's `auth`, since ~/.netrc would come before a header."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
 
 
 def _check_url(url: str) -> None:

@@ -17,6 +17,7 @@ class ClientsSchema(Schema):
     """What the command line takes from the environment; the service has no use for it."""
 
     url = text("Where the command line finds the service.", default="http://127.0.0.1:8000")
+    api_key = text("The API key with which the command line asks.")
 
 
 _CLIENTS_NAMES = frozenset(ClientsSchema().fields)

@@ -47,6 +47,66 @@ class IdempotencyKeyReused(IngestError):
         self.ingestion_id = ingestion_id
 
 
+class KeyNeeded(IngestError):
+    """Nothing was sent that says who makes the request, and only some may."""
+
+    def __init__(self) -> None:
+        super().__init__("Send an API key, as in Authorization: Bearer ing_...")
+
+
+class KeyRefused(IngestError):
+    """What was sent is no API key that is valid."""
+
+    def __init__(self) -> None:
+        super().__init__("This API key is not known here, or was revoked.")
+
+
+class RoleTooLow(IngestError):
+    """The API key is valid, but not for this."""
+
+    def __init__(self, role: str, needed: str) -> None:
+        super().__init__(f"This needs an API key with the role {needed}; yours has {role}.")
+        self.role = role
+        self.needed = needed
+
+
+class NotForStrangers(IngestError):
+    """No API key was created, so the service answers this machine alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No API key has been created, so the service answers only its own machine, without a"
+            " proxy between: create a key (ingest keys create), or set INGEST_ALLOW_ANONYMOUS=1."
+        )
+
+
+class KeyNameTaken(IngestError):
+    """There is an API key of this name already, perhaps a revoked one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is an API key named {name} already; names are not used twice.")
+        self.name = name
+
+
+class UnknownKey(IngestError):
+    """No API key has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no API key named {name}.")
+        self.name = name
+
+
+class UnusableKeyName(IngestError):
+    """An API key or owner may not be named so."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is no name for an API key or owner: 1 to 63 letters, digits and . _ @ -,"
+            " beginning with a letter or digit."
+        )
+        self.name = name
+
+
 class StaleClaim(IngestError):
     """The batch was given to another worker, so this one may not settle it."""
 

@@ -11,6 +11,7 @@ from ingest_app.serving import on_starting, post_worker_init, pre_request, worke
 __all__ = [
     "bind",
     "control_socket_disable",
+    "forwarded_allow_ips",
     "graceful_timeout",
     "on_starting",
     "post_worker_init",
@@ -28,3 +29,5 @@ threads = 8
 graceful_timeout = 30
 # A control socket would be shared by all instances of this user.
 control_socket_disable = True
+# What a proxy says of a request counts only where the setting trusted_proxy_count says so.
+forwarded_allow_ips = ""

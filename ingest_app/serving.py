@@ -10,14 +10,17 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 from ingest_app import create_app
+from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
-from ingest_app.errors import IngestError
-from ingest_app.runtime import runtime_of
+from ingest_app.errors import IngestError, SettingsError
+from ingest_app.runtime import Runtime, runtime_of
 from ingest_app.sources import make_source
+from ingest_app.web.strangers import is_loopback
 
 _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
@@ -36,7 +39,7 @@ _ONE_REQUEST_SECONDS = 1.0
 def on_starting(server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
     try:
-        _check_usable()
+        _check_usable(server)
     except IngestError as error:
         print(f"ingest cannot start: {error}", file=sys.stderr)
         sys.exit(_UNUSABLE)
@@ -72,9 +75,11 @@ def worker_exit(_server: Any, worker: Any) -> None:
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
 
 
-def _check_usable() -> None:
-    for source in runtime_of(create_app()).settings.sources.values():
+def _check_usable(server: Any) -> None:
+    runtime = runtime_of(create_app())
+    for source in runtime.settings.sources.values():
         make_source(source)  # calls nothing yet, but says if it cannot
+    _check_who_can_reach(runtime, server.cfg.address)
 
 
 def _check_at_every_reload(server: Any) -> None:
@@ -83,7 +88,7 @@ def _check_at_every_reload(server: Any) -> None:
 
     def reload_if_usable() -> None:
         try:
-            _check_usable()
+            _check_usable(server)
         except Exception as error:  # whatever it is, gunicorn would stop the service for it, too
             server.log.error("reload_refused reason=%s", error)
             return
@@ -92,6 +97,17 @@ def _check_at_every_reload(server: Any) -> None:
         reload()
 
     server.reload = reload_if_usable
+
+
+def _check_who_can_reach(runtime: Runtime, addresses: Sequence[str | tuple[str, int]]) -> None:
+    hosts = [address[0] for address in addresses if isinstance(address, tuple)]
+    others = [host for host in hosts if not is_loopback(host) or not host]
+    if others and not runtime.settings.allow_anonymous and is_open(runtime.database):
+        raise SettingsError(
+            f"No API key has been created, and {others[0] or '0.0.0.0'} can be reached from other"
+            " machines: create one (ingest keys create NAME --role operator), listen on 127.0.0.1,"
+            " or set INGEST_ALLOW_ANONYMOUS=1."
+        )
 
 
 def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:

@@ -20,7 +20,11 @@ from ingest_app.errors import (
     DatabaseFull,
     IdempotencyKeyReused,
     IngestError,
+    KeyNeeded,
+    KeyRefused,
     NoSuchSource,
+    NotForStrangers,
+    RoleTooLow,
     UnknownIngestion,
     UnknownSource,
 )
@@ -38,6 +42,10 @@ STATUS_OF: Mapping[type[IngestError], HTTPStatus] = {
     NoSuchSource: HTTPStatus.NOT_FOUND,
     IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+    KeyNeeded: HTTPStatus.UNAUTHORIZED,
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    RoleTooLow: HTTPStatus.FORBIDDEN,
+    NotForStrangers: HTTPStatus.FORBIDDEN,
 }
 """What our own errors are over HTTP; a subclass is what its nearest base is."""
 
@@ -46,6 +54,12 @@ _FIELD_OF: Mapping[type[IngestError], str] = {
     IdempotencyKeyReused: "Idempotency-Key",
 }
 """Which part of a request an error of ours is about, for the `errors` of its problem."""
+
+_CHALLENGES: Mapping[type[IngestError], str] = {
+    KeyNeeded: 'Bearer realm="ingest"',
+    KeyRefused: 'Bearer realm="ingest", error="invalid_token"',
+}
+"""What a 401 asks for in WWW-Authenticate (RFC 6750, section 3)."""
 
 _HTTP_DETAIL = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address; /docs lists what there is.",
@@ -101,7 +115,10 @@ def answer_ingest_error(error: IngestError) -> Response:
         return _answer_database_error(error)
     field = _FIELD_OF.get(type(error))
     errors = {field: [str(error)]} if field else {}
-    return _answer(_nearest(STATUS_OF, error), str(error), errors)
+    answer = _answer(_nearest(STATUS_OF, error), str(error), errors)
+    if type(error) in _CHALLENGES:
+        answer.headers["WWW-Authenticate"] = _CHALLENGES[type(error)]
+    return answer
 
 
 def _answer_database_error(error: DatabaseError) -> Response:

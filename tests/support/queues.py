@@ -69,6 +69,7 @@ class Queue:
         priority: Priority = Priority.MEDIUM,
         *,
         key: str | None = None,
+        submitted_by: str | None = None,
     ) -> str:
         return submit_ingestion(
             self.database,
@@ -77,6 +78,7 @@ class Queue:
             source=self.source,
             clock=self.clock,
             idempotency_key=key,
+            submitted_by=submitted_by,
         )
 
     def ask(self, *, worker: str = "worker", clock: Clock | None = None) -> Claim | Refusal:
