@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 import requests.auth
 from requests import Response
-from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
 from urllib3.util import Retry
 
 from ingest_app.client_shape import fits
@@ -103,10 +103,14 @@ class Connection:
 
     def _send(self, method: str, path: str, *, is_repeatable: bool = True, **more: Any) -> Response:
         pauses = iter(_PAUSES_SECONDS if is_repeatable else ())
+        may_have_arrived = False
         while True:
             try:
                 return self._send_once(method, path, **more)
             except RequestFailed as failure:
+                may_have_arrived = failure.may_have_arrived = (
+                    may_have_arrived or failure.may_have_arrived
+                )
                 pause_seconds = next(pauses, None)
                 if pause_seconds is None or not _is_worth_repeating(failure):
                     raise
@@ -122,7 +126,10 @@ class Connection:
                 **more,
             )
         except (requests.RequestException, HTTPError) as error:
-            raise RequestFailed(f"{self._place} cannot be reached: {_reason(error)}.") from error
+            raise RequestFailed(
+                f"{self._place} cannot be reached: {_reason(error)}.",
+                may_have_arrived=not _is_of_connecting(error),
+            ) from error
         except UnicodeDecodeError as error:  # a redirect to no text, at which requests looks
             raise self._foreign() from error
         if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
@@ -227,6 +234,13 @@ def _reason(error: BaseException) -> str:
             return seen.strerror.lower()
         seen = seen.__cause__ or seen.__context__
     return "the connection broke off without an answer"
+
+
+def _is_of_connecting(error: BaseException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    (cause, *_) = (*error.args, None)
+    return isinstance(getattr(cause, "reason", None), NewConnectionError)
 
 
 def _problem_in(answer: Response) -> Mapping[str, Any]:

@@ -202,6 +202,7 @@ class RequestFailed(IngestError):
     status: of its answer; None when there was none, or none to the end.
     errors: which fields it did not accept and why, as in its problem (RFC 9457).
     retry_after_seconds: how long it asked to be left alone.
+    may_have_arrived: False when no connection was made, so that nothing can have been sent.
     """
 
     def __init__(
@@ -211,11 +212,13 @@ class RequestFailed(IngestError):
         status: int | None = None,
         errors: Mapping[str, Any] | None = None,
         retry_after_seconds: float = 0.0,
+        may_have_arrived: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.errors = errors or {}
         self.retry_after_seconds = retry_after_seconds
+        self.may_have_arrived = may_have_arrived
 
     @property
     def is_refusal(self) -> bool:

@@ -63,14 +63,21 @@ class Ingestion(Base):
         is_time("ended_at"),
         is_time("pruned_at"),
         Index("ix_ingestions_by_age", "created_at", "id"),
-        Index("ix_ingestions_by_submitter", "submitted_by", "created_at", "id"),
+        Index(
+            "ix_ingestions_by_submitter",
+            "submitted_by",
+            "created_at",
+            "id",
+            sqlite_where=text("submitted_by IS NOT NULL"),
+            postgresql_where=text("submitted_by IS NOT NULL"),
+        ),
         # How much a submitter has under way is a sum over this index alone.
         Index(
             "ix_ingestions_under_way",
             "submitted_by",
             "id_count",
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
+            sqlite_where=text("ended_at IS NULL AND submitted_by IS NOT NULL"),
+            postgresql_where=text("ended_at IS NULL AND submitted_by IS NOT NULL"),
         ),
         Index(
             "ix_ingestions_for_pruning",

@@ -86,7 +86,8 @@ class Sender:
     def _advice(self, failure: RequestFailed, part: Part) -> str:
         if failure.is_refusal and part.number == 1:
             return ""
-        return f" {self._so_far(part.number - 1, is_in_doubt=not failure.is_refusal)}"
+        is_in_doubt = failure.may_have_arrived and not failure.is_refusal
+        return f" {self._so_far(part.number - 1, is_in_doubt=is_in_doubt)}"
 
     def _account(self, course: _Course) -> str:
         stored = course.stored

@@ -33,8 +33,11 @@ def refuse_other_sites() -> None:
 
 def secure(response: Response) -> Response:
     """Give an answer the headers that keep browsers from misusing it."""
+    headers = response.headers
+    present = {name for name, _ in headers}
     for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+        if name not in present:
+            headers.add(name, value)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", _ONLY_TLS)
     return response

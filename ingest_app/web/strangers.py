@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from flask import Request
 
-_FORWARDED = ("Forwarded", "X-Forwarded-For")
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR")
 
 
 def comes_from_this_machine(request: Request) -> bool:
@@ -16,11 +17,13 @@ def comes_from_this_machine(request: Request) -> bool:
     By its name, since a page of another site may give its own name this machine's address (DNS
     rebinding). A proxy that the settings trust has been taken out already, with its headers.
     """
-    if any(header in request.headers for header in _FORWARDED):
+    environ = request.environ
+    if any(header in environ for header in _FORWARDED):
         return False
-    return is_loopback(request.remote_addr or "") and is_loopback(_host_name(request))
+    return is_loopback(request.remote_addr or "") and _is_own(environ.get("HTTP_HOST", ""))
 
 
+@functools.lru_cache(maxsize=100)
 def is_loopback(host: str) -> bool:
     """True of a name or an address that is always this machine, and of a Unix socket's, empty."""
     try:
@@ -29,10 +32,10 @@ def is_loopback(host: str) -> bool:
         return host.lower() in ("", "localhost")
 
 
-def _host_name(request: Request) -> str:
-    """What the request calls this machine: empty when it does not, "?" when that is no name."""
-    host = request.headers.get("Host", "")
+@functools.lru_cache(maxsize=100)
+def _is_own(host: str) -> bool:
     try:
-        return (urlsplit(f"//{host}").hostname or ("?" if host else "")).rstrip(".")
+        name = urlsplit(f"//{host}").hostname
     except ValueError:
-        return "?"
+        return False
+    return is_loopback(name.rstrip(".")) if name else not host
