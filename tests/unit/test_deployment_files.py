@@ -11,9 +11,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from ingest_app import gunicorn_defaults
 from ingest_app.environment import ClientsSchema
+from ingest_app.migrating import migrations_folder
 from ingest_app.setting_messages import variable_of
 from ingest_app.settings import SETTING_NAMES, Settings
 
@@ -118,3 +120,17 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
 def test_nginx_takes_a_little_more_than_the_service() -> None:
     mebibytes = re.search(r"client_max_body_size (\d+)m;", (DEPLOYMENT / "nginx.conf").read_text())
     assert 0 < int(mebibytes[1]) * 1024**2 - Settings("").max_body_bytes <= 2 * 1024**2
+
+
+def test_page_says_of_every_revision_what_its_downgrade_takes_away() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    told = set(re.findall(r"(?m)^\| (\d{4}) \| (?:\d{4}|`base`) \| \S", page))
+    scripts = ScriptDirectory(str(migrations_folder()))
+    assert {script.revision for script in scripts.walk_revisions()} - told == set()
+
+
+def test_page_links_to_files_that_exist() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    ours = [one for one in re.findall(r"\]\(([^)#]+)", page) if one.startswith("deployment")]
+    assert len(ours) == 5
+    assert [one for one in ours if not (ROOT / "docs" / one).exists()] == []
