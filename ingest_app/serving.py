@@ -77,9 +77,13 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def _check_usable(server: Any) -> None:
     runtime = runtime_of(create_app())
-    for source in runtime.settings.sources.values():
-        make_source(source)  # calls nothing yet, but says if it cannot
-    _check_who_can_reach(runtime, server.cfg.address)
+    try:
+        for source in runtime.settings.sources.values():
+            make_source(source)  # calls nothing yet, but says if it cannot
+        _check_who_can_reach(runtime, server.cfg.address)
+    finally:
+        # A connection that is open while gunicorn forks would be shared by two processes.
+        runtime.database.engine.dispose()
 
 
 def _check_at_every_reload(server: Any) -> None:
