@@ -71,7 +71,7 @@ def test_reloads_under_load_refuse_no_request_and_lose_and_double_nothing(
     settings = {"interval_seconds": 0.1, "simulated_latency_seconds": 0.2}
     with running(tmp_path, TWO_WORKERS, **settings) as service, Clients("reload") as clients:
         clients.aim_at(service)
-        for _ in range(3):
+        for _ in range(2):
             _reload(service)
             service.wait_for_dispatches(len(service.ledger().dispatches) + 5)
         clients.stop()
