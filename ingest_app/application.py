@@ -16,11 +16,20 @@ from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
+from ingest_app.errors import SettingsError
 from ingest_app.extensions import db, migrate
+from ingest_app.logs import log_json_to_stderr
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.migrating import schema_revision
 from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
+from ingest_app.settings import (
+    LOG_FORMATS,
+    Settings,
+    database_url_of,
+    instance_path_of,
+    load_settings,
+    log_format_of,
+)
 from ingest_app.sources import options_of
 from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
@@ -33,6 +42,8 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     Raises SettingsError, MigrationError or DatabaseError.
     """
     app, settings = _configure(overrides or {})
+    if settings.log_format == "json":
+        log_json_to_stderr()
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:
@@ -46,6 +57,15 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
 def configured_database_path() -> Path:
     """The database file that the settings name; it need not exist. Raises SettingsError."""
     return Path(str(_configured_url().database))
+
+
+def configured_log_format() -> str:
+    """The form of the log that the settings name; plain when they cannot be read."""
+    given = read_environment()
+    try:
+        return log_format_of(_instance_path(given), given)
+    except SettingsError:  # it will be said where they are read whole
+        return LOG_FORMATS[0]
 
 
 def upgrade_database() -> tuple[Path, str | None, str | None]:
@@ -83,8 +103,12 @@ def _opened(url: URL) -> Iterator[Database]:
 
 def _configured_url() -> URL:
     given = read_environment()
-    instance_path = Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
+    instance_path = _instance_path(given)
     return parse_url(database_url_of(instance_path, given), instance_path)
+
+
+def _instance_path(given: Mapping[str, object]) -> Path:
+    return Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
 
 
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:

@@ -14,10 +14,14 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from ingest_app import create_app
 from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
 from ingest_app.errors import IngestError, SettingsError
+from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
+from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import Runtime, runtime_of
 from ingest_app.sources import make_source
 from ingest_app.web.strangers import is_loopback
@@ -34,6 +38,13 @@ _UNUSABLE = 2
 
 _ONE_REQUEST_SECONDS = 1.0
 """Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
+
+
+class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines as JSON, from the first one on."""
+
+    def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ARG002
+        super()._set_handler(log, output, JsonFormatter(), stream)
 
 
 def on_starting(server: Any) -> None:
@@ -70,7 +81,11 @@ def pre_request(_worker: Any, request: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Let the batches in flight finish; gunicorn calls this when it has answered all requests."""
-    dispatcher = dispatcher_of(worker.wsgi) if getattr(worker, "wsgi", None) else None
+    app = getattr(worker, "wsgi", None)
+    if app is None:
+        return
+    request_times_of(app).flush()
+    dispatcher = dispatcher_of(app)
     if dispatcher is not None:
         told_at = getattr(worker, "told_to_stop_at", time.monotonic())
         spent_seconds = time.monotonic() - told_at
@@ -108,7 +123,9 @@ def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
 
 
 def _log_like_gunicorn(worker: Any) -> None:
-    logger = logging.getLogger("ingest_app")
+    if runtime_of(worker.wsgi).settings.log_format == "json":
+        write_json([*worker.log.error_log.handlers, *worker.log.access_log.handlers])
+    logger = logging.getLogger(OUR_LOGGER)
     logger.handlers = worker.log.error_log.handlers
     logger.setLevel(worker.log.error_log.level)
     logger.propagate = False
