@@ -31,6 +31,7 @@ from ingest_app.settings import (
     log_format_of,
 )
 from ingest_app.sources import options_of
+from ingest_app.tracing import trace_requests
 from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
 
@@ -51,6 +52,7 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     register_web(app)
     register_dashboard(app)
     needed_roles(app)  # each route has to say who may use it
+    trace_requests(app, os.environ)
     return app
 
 

@@ -24,6 +24,7 @@ from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
 from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import Runtime, runtime_of
 from ingest_app.sources import make_source
+from ingest_app.tracing import start_tracing, stop_tracing
 from ingest_app.web.strangers import is_loopback
 
 _RESERVE_SECONDS = 2.0
@@ -62,6 +63,7 @@ def on_starting(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Start to dispatch, and stop claiming at the very signal that stops the worker."""
     _log_like_gunicorn(worker)
+    start_tracing()
     dispatcher = dispatcher_of(worker.wsgi)
     if dispatcher is None:
         return
@@ -90,6 +92,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
         told_at = getattr(worker, "told_to_stop_at", time.monotonic())
         spent_seconds = time.monotonic() - told_at
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
+    stop_tracing()
 
 
 def _check_who_can_reach(runtime: Runtime, addresses: Sequence[str | tuple[str, int]]) -> None:
