@@ -39,15 +39,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**members, "worker": _worker(os.getpid())}, default=str)
 
 
-class PlainArguments(logging.Filter):
-    """Makes one line of what a record is about: Flask tells of a path that a client has chosen."""
+class OneLine(logging.Filter):
+    """Puts a message on one line: Flask tells of a path that a client has chosen."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record; True, since it is to be written."""
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                one_line(value) if isinstance(value, str) else value for value in record.args
-            )
+        record.msg, record.args = one_line(record.getMessage()), ()
         return True
 
 

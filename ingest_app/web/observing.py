@@ -10,7 +10,7 @@ import time
 from flask import Flask, Response, request
 
 from ingest_app.events import REQUEST_ID, emit
-from ingest_app.logs import PlainArguments
+from ingest_app.logs import OneLine
 from ingest_app.metrics.request_times import RequestTimes
 from ingest_app.metrics.request_totals import Kind
 from ingest_app.runtime import runtime_of
@@ -23,6 +23,8 @@ _NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STATUSES = {hundred: f"{hundred}xx" for hundred in range(1, 6)}
 
+_ONE_LINE = OneLine()
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +34,7 @@ def observe_requests(app: Flask) -> None:
     times = RequestTimes(runtime.database)
     times.attach(app)
     logs_requests = runtime.settings.log_requests
-    app.logger.addFilter(PlainArguments())
+    app.logger.addFilter(_ONE_LINE)
     app.before_request(_begin)
 
     @app.after_request
