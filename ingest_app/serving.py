@@ -86,12 +86,12 @@ def worker_exit(_server: Any, worker: Any) -> None:
     app = getattr(worker, "wsgi", None)
     if app is None:
         return
-    request_times_of(app).flush()
     dispatcher = dispatcher_of(app)
     if dispatcher is not None:
         told_at = getattr(worker, "told_to_stop_at", time.monotonic())
         spent_seconds = time.monotonic() - told_at
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
+    request_times_of(app).flush()
     stop_tracing()
 
 

@@ -33,19 +33,21 @@ class _Found(Collector):
         return iter(self._families)
 
 
-def expose(runtime: Runtime, accept: str) -> tuple[bytes, str]:
+def expose(runtime: Runtime, accept: str, *, is_writable: bool = True) -> tuple[bytes, str]:
     """All metrics in the form that the header `accept` asks for, and its content type.
 
+    is_writable: False to leave the ledger uncounted, as when the database was just found locked:
+        to wait for it again would take longer than a scrape may.
     Raises DatabaseError when the database cannot be read.
     """
+    is_counted = not is_writable or _count_dispatches(runtime)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Found(list(_collect(runtime))))
+    registry.register(_Found(list(_collect(runtime, is_counted=is_counted))))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 
 
-def _collect(runtime: Runtime) -> Iterator[Metric]:
-    is_counted = _count_dispatches(runtime)
+def _collect(runtime: Runtime, *, is_counted: bool) -> Iterator[Metric]:
     with runtime.database.read() as connection:
         gauges = look_at_queue(connection, runtime)
         totals = read_totals(connection)

@@ -54,21 +54,23 @@ class RequestTimes:
             if self._timer is None:
                 self._timer = self._started_timer()
 
-    def flush(self) -> None:
-        """Write what was gathered; kept for the next time when the database cannot take it."""
+    def flush(self) -> bool:
+        """Write what was gathered; False, and it is kept, when the database cannot take it now."""
         with self._lock:
             gathered, self._gathered = self._gathered, {}
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
         if not gathered or self._pid != os.getpid():
-            return
+            return True
         try:
             with self._database.write() as connection:
                 add_request_totals(connection, gathered)
         except DatabaseError as error:
             emit(_log, "request_times_postponed", level=logging.WARNING, reason=error)
             self._keep(gathered)
+            return False
+        return True
 
     def _begin_in_this_process(self) -> None:
         # After a fork: neither the thread nor what the parent has gathered is ours.

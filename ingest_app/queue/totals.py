@@ -44,19 +44,24 @@ _FIELDS = ("dispatch_count", "late_seconds", "slots_used", "slots_wasted")
 _KEY = ("source", "outcome", "late_up_to")
 
 _LATE = seconds_between(dispatches.c.slot_opened_at, dispatches.c.dispatched_at)
-_ROWS = select(
+_COLUMNS = (
     dispatches.c.id,
     dispatches.c.source,
     dispatches.c.outcome,
     dispatches.c.interval_seconds,
     _LATE.label("late_seconds"),
 )
-_UNCOUNTED = select(uncounted_dispatches.c.dispatch_id)
-_STEP = _ROWS.where(
+_STEP = select(*_COLUMNS).where(
     dispatches.c.id > bindparam("the_start", type_=Integer),
     dispatches.c.id <= bindparam("the_end", type_=Integer),
 )
-_HELD_OVER = _ROWS.where(dispatches.c.id.in_(_UNCOUNTED))
+# An outer join, so that SQLite never begins with the ledger; and for rows that were deleted.
+_HELD_OVER = select(uncounted_dispatches.c.dispatch_id, *_COLUMNS).join_from(
+    uncounted_dispatches,
+    dispatches,
+    dispatches.c.id == uncounted_dispatches.c.dispatch_id,
+    isouter=True,
+)
 _NEWEST = newest_id(dispatches.name)
 _COUNTING = select(dispatch_counting.c.counted_up_to, dispatch_counting.c.step_count)
 _ADVANCE = (
@@ -167,7 +172,6 @@ def _look(connection: Connection) -> _Step:
     end = min(counting.counted_up_to + STEP_SIZE, newest)
     rows = fetch_all(connection, _STEP, {"the_start": counting.counted_up_to, "the_end": end})
     held_over = fetch_all(connection, _HELD_OVER, {})
-    still_open = {row.id for row in held_over if row.outcome is None}
     ended = [row for row in (*rows, *held_over) if row.outcome is not None]
     return _Step(
         number=counting.step_count,
@@ -177,9 +181,7 @@ def _look(connection: Connection) -> _Step:
         open_ids=[row.id for row in rows if row.outcome is None],
         # Also what is not in the ledger any more.
         let_go_ids=[
-            row.dispatch_id
-            for row in fetch_all(connection, _UNCOUNTED, {})
-            if row.dispatch_id not in still_open
+            row.dispatch_id for row in held_over if row.id is None or row.outcome is not None
         ],
     )
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, exists, literal_col
 from ingest_app.models import batches, dispatches, packed_batches
 from ingest_app.prepared import fetch_value
 from ingest_app.queue.columns import PACKED_WAITING, WAITING
+from ingest_app.sqlite import along
 from ingest_app.states import Priority
 
 LOOK_AHEAD = 64
@@ -42,11 +43,17 @@ _WAITS = exists().where(
     batches.c.created_at <= dispatches.c.slot_opened_at,
     batches.c.attempt_count == 0,
 )
-_WAITS_PACKED = exists().where(
-    packed_batches.c.source == dispatches.c.source,
-    PACKED_WAITING,
-    packed_batches.c.priority_rank.in_(_RANKS),
-    packed_batches.c.created_at <= dispatches.c.slot_opened_at,
+_WAITS_PACKED = (
+    select(packed_batches.c.first_batch_id)
+    .where(
+        packed_batches.c.source == dispatches.c.source,
+        PACKED_WAITING,
+        packed_batches.c.priority_rank.in_(_RANKS),
+        packed_batches.c.created_at <= dispatches.c.slot_opened_at,
+    )
+    # With statistics SQLite would rather read the table, and with it the IDs.
+    .with_hint(packed_batches, along("ix_packed_batches_for_claim"))
+    .exists()
 )
 _WORK_WAITED = select(or_(_WENT, _WAITS, _WAITS_PACKED)).where(
     dispatches.c.id == bindparam("the_dispatch")

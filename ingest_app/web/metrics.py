@@ -40,6 +40,7 @@ def metrics() -> Response:
 
     They are computed from the database, so that any process may be asked.
     """
-    request_times_of(current_app).flush()
-    text, content_type = expose(current_runtime(), request.headers.get("Accept", ""))
+    is_writable = request_times_of(current_app).flush()
+    accept = request.headers.get("Accept", "")
+    text, content_type = expose(current_runtime(), accept, is_writable=is_writable)
     return Response(text, content_type=content_type)

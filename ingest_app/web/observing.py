@@ -29,13 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 def observe_requests(app: Flask) -> None:
-    """Watch all requests of `app`; to be called before anything else may answer one."""
+    """Watch all requests of `app`, from before anything else may answer one."""
     runtime = runtime_of(app)
     times = RequestTimes(runtime.database)
     times.attach(app)
     logs_requests = runtime.settings.log_requests
     app.logger.addFilter(_ONE_LINE)
-    app.before_request(_begin)
+    # Before what was registered earlier, which may fail.
+    app.before_request_funcs.setdefault(None, []).insert(0, _begin)
 
     @app.after_request
     def end(response: Response) -> Response:

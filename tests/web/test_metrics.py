@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from ingest_app.clock import SystemClock
 from ingest_app.database import Database
-from ingest_app.errors import DatabaseFull, DatabaseUnavailable
+from ingest_app.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable
 from ingest_app.metrics import exposition
 from ingest_app.queue.claim import Claim, claim_next_batch
 from ingest_app.queue.control import pause_source
@@ -171,6 +171,26 @@ def test_full_disk_leaves_the_gauges(client: FlaskClient, monkeypatch: pytest.Mo
     waiting = {"source": "default", "priority": "HIGH"}
     assert value(client, "ingest_waiting_batches", **waiting) == 1
     assert value(client, "ingest_slots_used_total", source="default") == 0
+
+
+def test_locked_database_is_waited_for_once_in_a_scrape(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post("/ingest", json={"ids": [1], "priority": "LOW"})
+    held = claim(app)
+    database, clock = runtime_of(app).database, SystemClock()
+    complete_batch(database, held, fetched=(), called=held.claimed, clock=clock)
+    tries: list[str] = []
+
+    def locked(_: Database) -> NoReturn:
+        tries.append("write")
+        raise DatabaseBusy("locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "write", locked)
+        assert value(client, "ingest_slots_used_total", source="default") == 0
+    assert tries == ["write"]
+    assert value(client, "ingest_slots_used_total", source="default") == 1
 
 
 def test_database_that_cannot_be_read_is_a_503(
