@@ -9,6 +9,8 @@ from flask import Response, current_app, request
 from ingest_app.metrics.exposition import expose
 from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 
 blueprint = Blueprint("metrics", __name__, description="For Prometheus.")
@@ -22,6 +24,7 @@ _TEXT = {"schema": {"type": "string"}}
 
 
 @blueprint.get("/metrics")
+@requires(Role.READER)
 @blueprint.doc(
     operationId="metrics",
     responses={

@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 import requests
 
+from ingest_app.access.keys import create_key
+from ingest_app.clock import SystemClock
+from ingest_app.states import Role
 from tests.support.lacking import need_tool
+from tests.support.queues import opened
 from tests.support.service import Service, gunicorn, kill_group, running, until
 
 pytestmark = pytest.mark.packaging
@@ -100,27 +104,37 @@ def test_expressions_of_the_dashboard_can_be_parsed(
 def test_prometheus_scrapes_a_service_with_two_workers(tmp_path: Path) -> None:
     program = need_tool("prometheus", "prometheus")
     at_once = {"interval_seconds": 0, "simulated_latency_seconds": 0, "batch_size": 1}
-    with (
-        running(tmp_path, gunicorn("--workers", "2"), **at_once) as service,
-        _scraping(program, service, tmp_path) as prometheus,
-    ):
+    with running(tmp_path, gunicorn("--workers", "2"), **at_once) as service:
         service.ingest(list(range(BATCH_COUNT)))
         service.wait_until_all_ended()
-        ended = 'sum(ingest_dispatches_total{outcome="completed"})'
-        until(lambda: _asked(prometheus, ended) == BATCH_COUNT, "all dispatches in Prometheus")
-        assert _asked(prometheus, "sum(ingest_waiting_batches)") == 0
-        assert _asked(prometheus, 'up{job="ingest"}') == 1
-        groups = _get(f"{prometheus}/api/v1/rules")["groups"]
+        key = _new_key(service)
+        assert service.get("/metrics").status_code == 401
+        with _scraping(program, service, key, folder=tmp_path) as prometheus:
+            _check_what_it_has(prometheus)
+
+
+def _check_what_it_has(prometheus: str) -> None:
+    ended = 'sum(ingest_dispatches_total{outcome="completed"})'
+    until(lambda: _asked(prometheus, ended) == BATCH_COUNT, "all dispatches in Prometheus")
+    assert _asked(prometheus, "sum(ingest_waiting_batches)") == 0
+    assert _asked(prometheus, 'up{job="ingest"}') == 1
+    groups = _get(f"{prometheus}/api/v1/rules")["groups"]
     assert all(rule["health"] != "err" for group in groups for rule in group["rules"])
 
 
+def _new_key(service: Service) -> str:
+    """The key of a reader; from now on the service wants one."""
+    with opened(service.database) as database:
+        return create_key(database, "prometheus", Role.READER, clock=SystemClock()).text
+
+
 @contextmanager
-def _scraping(program: str, service: Service, folder: Path) -> Iterator[str]:
+def _scraping(program: str, service: Service, key: str, *, folder: Path) -> Iterator[str]:
     """A Prometheus that scrapes the service every second, and its address."""
-    key, config = folder / "key", folder / "prometheus.yml"
-    key.write_text("ing_prefix_secret\n")
+    key_file, config = folder / "key", folder / "prometheus.yml"
+    key_file.write_text(f"{key}\n")
     target = service.url.removeprefix("http://")
-    config.write_text(CONFIG.format(rules=MONITORING / "alerts.yml", key=key, target=target))
+    config.write_text(CONFIG.format(rules=MONITORING / "alerts.yml", key=key_file, target=target))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
     with (folder / "prometheus.log").open("wb") as log:
