@@ -18,6 +18,7 @@ from ingest_app.clock import SystemClock
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseBusy, DatabaseFull, DatabaseUnavailable
 from ingest_app.metrics import exposition
+from ingest_app.metrics.request_times import request_times_of
 from ingest_app.queue.claim import Claim, claim_next_batch
 from ingest_app.queue.control import pause_source
 from ingest_app.queue.recover import recover_expired_leases
@@ -52,6 +53,11 @@ def claim(app: Flask) -> Claim:
     found = claim_next_batch(runtime.database, source, worker="worker", clock=SystemClock())
     assert isinstance(found, Claim)
     return found
+
+
+def complete(app: Flask, held: Claim) -> None:
+    runtime = runtime_of(app)
+    complete_batch(runtime.database, held, fetched=(), called=held.claimed, clock=runtime.clock)
 
 
 def _cannot_be_written(_: Database) -> NoReturn:
@@ -107,8 +113,7 @@ def test_dispatches_are_counted_when_they_have_ended(app: Flask, client: FlaskCl
     held = claim(app)
     ended = {"source": "default", "outcome": "completed"}
     assert value(client, "ingest_dispatches_total", **ended) == 0
-    database, clock = runtime_of(app).database, SystemClock()
-    complete_batch(database, held, fetched=(), called=held.claimed, clock=clock)
+    complete(app, held)
     assert value(client, "ingest_dispatches_total", **ended) == 1
     assert value(client, "ingest_slots_used_total", source="default") == 1
 
@@ -165,8 +170,14 @@ def test_long_ledger_is_left_out_until_it_is_counted(
     assert "ingest_waiting_batches" in names
 
 
-def test_full_disk_leaves_the_gauges(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    client.post("/ingest", json={"ids": [1], "priority": "HIGH"})
+@pytest.mark.parametrize("has_requests", [True, False], ids=["requests", "dispatches alone"])
+def test_full_disk_leaves_the_gauges(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, has_requests: bool
+) -> None:
+    client.post("/ingest", json={"ids": list(range(6)), "priority": "HIGH"})
+    complete(app, claim(app))
+    if not has_requests:
+        request_times_of(app).flush()
     monkeypatch.setattr(Database, "write", _cannot_be_written)
     waiting = {"source": "default", "priority": "HIGH"}
     assert value(client, "ingest_waiting_batches", **waiting) == 1
@@ -177,9 +188,7 @@ def test_locked_database_is_waited_for_once_in_a_scrape(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.post("/ingest", json={"ids": [1], "priority": "LOW"})
-    held = claim(app)
-    database, clock = runtime_of(app).database, SystemClock()
-    complete_batch(database, held, fetched=(), called=held.claimed, clock=clock)
+    complete(app, claim(app))
     tries: list[str] = []
 
     def locked(_: Database) -> NoReturn:
