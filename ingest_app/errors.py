@@ -123,7 +123,8 @@ class TooManyRequests(TryLater):
 
     def __init__(self, limit: int, retry_after_seconds: int) -> None:
         super().__init__(
-            f"This API key may make {limit:,} requests a minute; wait Retry-After seconds.",
+            f"This API key may make {limit:,} requests a minute, and has; the next one in"
+            f" {retry_after_seconds} s.",
             retry_after_seconds,
         )
         self.limit = limit
@@ -135,7 +136,7 @@ class TooManyAttempts(TryLater):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(
             "Too many API keys that are not valid came from your address; this one was not looked"
-            " at. Wait Retry-After seconds.",
+            f" at. Try again in {retry_after_seconds} s.",
             retry_after_seconds,
         )
 

@@ -34,6 +34,14 @@ _SWEEP = (
 )
 _EVER = 2**62
 
+_BROKEN = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,  # its tables are not ours
+        sqlite3.SQLITE_IOERR,  # its log was deleted alone
+    }
+)
 _Identity = tuple[tuple[int, int] | None, ...]
 
 
@@ -159,9 +167,7 @@ def is_busy(error: Exception) -> bool:
 
 def is_damage(error: Exception) -> bool:
     """True when the file is none of ours, or broken: it is to be thrown away."""
-    # SQLITE_ERROR: its tables are not ours.
-    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-    return _code(error) in broken
+    return _code(error) in _BROKEN
 
 
 def _code(error: Exception) -> int:
