@@ -22,6 +22,9 @@ from ingest_app.events import emit
 _PATIENCE_SECONDS = 0.01
 """How long a request waits to be counted; to count takes less than a hundredth of it."""
 
+_TURNS = 10
+"""How many times as long for the other threads of its process; they seldom take so much."""
+
 _COMPLAINT_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
@@ -81,7 +84,7 @@ class Counters:
 
     def _ask(self, question: Callable[[CounterFile, float], Decision]) -> Decision | None:
         deadline = time.monotonic() + self._patience_seconds
-        if not self._turn.acquire(timeout=self._patience_seconds):
+        if not self._turn.acquire(timeout=_TURNS * self._patience_seconds):
             self._complain("other threads of this process take too long")
             return None
         try:
