@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -126,9 +126,10 @@ _inherited: list[sqlite3.Connection] = []
 
 
 def remove(path: Path) -> None:
-    """Throw the file and what belongs to it away."""
+    """Throw the file and what belongs to it away, as far as that can be done."""
     for name in (path, f"{path}-wal", f"{path}-shm"):
-        Path(name).unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(name)
 
 
 def _create(path: Path, like: Path) -> None:

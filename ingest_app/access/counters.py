@@ -8,6 +8,7 @@ What cannot be counted, since the file is locked or damaged or its disk full, is
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -54,7 +55,7 @@ class Counters:
 
     def look(self, bucket: str, limit: int) -> Decision | None:
         """Whether one more would be allowed, without counting; None when that cannot be told."""
-        if not self.path.exists():
+        if not os.path.exists(self.path):  # Path's may raise
             return look((), limit, self._now_seconds())
         return self._ask(lambda file, _: look(file.spent(bucket) or (), limit, self._now_seconds()))
 
