@@ -71,10 +71,12 @@ class Ingestion(Base):
             sqlite_where=text("submitted_by IS NOT NULL"),
             postgresql_where=text("submitted_by IS NOT NULL"),
         ),
-        # How much a submitter has under way is a sum over this index alone.
+        # How much a submitter has under way is a sum over this index alone, with ended_at in it,
+        # or SQLite would look each row up to see that it is NULL.
         Index(
             "ix_ingestions_under_way",
             "submitted_by",
+            "ended_at",
             "id_count",
             sqlite_where=text("ended_at IS NULL AND submitted_by IS NOT NULL"),
             postgresql_where=text("ended_at IS NULL AND submitted_by IS NOT NULL"),

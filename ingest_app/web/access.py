@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, g, request
 
 from ingest_app.access.identity import ANYBODY, Identity
-from ingest_app.access.keys import holder_of, is_open, owns
-from ingest_app.access.tokens import read_token
+from ingest_app.access.keys import is_open, owns
 from ingest_app.errors import (
     KeyNeeded,
-    KeyRefused,
     NotForStrangers,
     RoleTooLow,
     UnknownIngestion,
 )
 from ingest_app.runtime import current_runtime
 from ingest_app.states import Role
+from ingest_app.web.attempts import holder_of_sent_key
+from ingest_app.web.limits import count_request
 from ingest_app.web.strangers import comes_from_this_machine
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -34,6 +34,9 @@ SECURITY_SCHEME = {
     "scheme": "bearer",
     "description": "An API key, from `ingest keys create`. While there is none, none is needed.",
 }
+
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""What every route may answer that is not public."""
 
 _NOT_OURS: Mapping[str, Role | None] = {
     "dashboard.static": None,
@@ -81,7 +84,7 @@ def document_access(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> 
     if role is not None:
         doc["security"] = [{"key": []}, {}]
         doc["x-role"] = str(role)
-        for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        for status in _REFUSALS:
             doc.setdefault("responses", {}).setdefault(int(status), status.name)
     return doc
 
@@ -103,6 +106,7 @@ def _check() -> None:
     if needed is None:
         return
     g.identity = identity = _identify()
+    count_request(identity)
     if not identity.role.includes(needed):
         raise RoleTooLow(identity.role, needed)
     ingestion_id = (request.view_args or {}).get("ingestion_id")
@@ -124,11 +128,7 @@ def _identify() -> Identity:
 def _holder() -> Identity:
     given = request.authorization
     text = given.token if given is not None and given.type == "bearer" else None
-    token = text and read_token(text)
-    holder = token and holder_of(current_runtime().database, token)
-    if not holder:
-        raise KeyRefused
-    return holder
+    return holder_of_sent_key(text)
 
 
 def _check_owner(owner: str, ingestion_id: str) -> None:

@@ -22,9 +22,11 @@ from ingest_app.errors import (
     IngestError,
     KeyNeeded,
     KeyRefused,
+    MoreThanMayWait,
     NoSuchSource,
     NotForStrangers,
     RoleTooLow,
+    TryLater,
     UnknownIngestion,
     UnknownSource,
 )
@@ -46,12 +48,15 @@ STATUS_OF: Mapping[type[IngestError], HTTPStatus] = {
     KeyRefused: HTTPStatus.UNAUTHORIZED,
     RoleTooLow: HTTPStatus.FORBIDDEN,
     NotForStrangers: HTTPStatus.FORBIDDEN,
+    TryLater: HTTPStatus.TOO_MANY_REQUESTS,
+    MoreThanMayWait: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """What our own errors are over HTTP; a subclass is what its nearest base is."""
 
 _FIELD_OF: Mapping[type[IngestError], str] = {
     UnknownSource: "source",
     IdempotencyKeyReused: "Idempotency-Key",
+    MoreThanMayWait: "ids",
 }
 """Which part of a request an error of ours is about, for the `errors` of its problem."""
 
@@ -121,6 +126,8 @@ def answer_ingest_error(error: IngestError) -> Response:
     answer = _answer(_nearest(STATUS_OF, error), str(error), errors)
     if type(error) in _CHALLENGES:
         answer.headers["WWW-Authenticate"] = _CHALLENGES[type(error)]
+    if isinstance(error, TryLater):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,14 @@ def ask(client: FlaskClient, keys: Keys) -> Callable[[Route, str | None], TestRe
         "<path:filename>": "api.js",
     }
 
+    addresses = count(1)
+
     def ask(route: Route, key: str | None) -> TestResponse:
         path = route.rule
         for place, value in places.items():
             path = path.replace(place, value)
-        more: dict[str, Any] = {}
+        # From one address alone, too many keys that are not valid would not be looked at.
+        more: dict[str, Any] = {"environ_base": {"REMOTE_ADDR": f"192.0.2.{next(addresses)}"}}
         if route.method == "POST":
             more["json"] = _BODIES.get(route.endpoint, {})
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
