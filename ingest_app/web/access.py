@@ -23,6 +23,7 @@ from ingest_app.errors import (
 )
 from ingest_app.runtime import current_runtime
 from ingest_app.states import Role
+from ingest_app.web.sessions import signed_in
 from ingest_app.web.strangers import comes_from_this_machine
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -75,6 +76,23 @@ def current_identity() -> Identity:
     return identity
 
 
+def holder_of_text(text: str) -> Identity:
+    """Whoever has the key that was sent as this text (KeyRefused).
+
+    Every key that is tried, in a header or on the page, comes through here.
+    """
+    token = read_token(text)
+    holder = token and holder_of(current_runtime().database, token)
+    if not holder:
+        raise KeyRefused
+    return holder
+
+
+def nobody_needs_a_key() -> bool:
+    """True while no key has been created."""
+    return is_open(current_runtime().database)
+
+
 def document_access(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add to an operation of the OpenAPI document who may use it, and what others are answered."""
     role = doc_info.get("role")
@@ -113,10 +131,12 @@ def _check() -> None:
 def _identify() -> Identity:
     if "Authorization" in request.headers:
         return _holder()
-    runtime = current_runtime()
-    if not is_open(runtime.database):
+    holder = signed_in()
+    if holder is not None:
+        return holder
+    if not nobody_needs_a_key():
         raise KeyNeeded
-    if not runtime.settings.allow_anonymous and not comes_from_this_machine(request):
+    if not current_runtime().settings.allow_anonymous and not comes_from_this_machine(request):
         raise NotForStrangers
     return ANYBODY
 
@@ -124,11 +144,7 @@ def _identify() -> Identity:
 def _holder() -> Identity:
     given = request.authorization
     text = given.token if given is not None and given.type == "bearer" else None
-    token = text and read_token(text)
-    holder = token and holder_of(current_runtime().database, token)
-    if not holder:
-        raise KeyRefused
-    return holder
+    return holder_of_text(text or "")
 
 
 def _check_owner(owner: str, ingestion_id: str) -> None:
