@@ -57,7 +57,8 @@ def test_a_session_is_its_key(database: Database, clock: FakeClock) -> None:
 
 
 def test_only_the_digest_of_a_token_is_stored(database: Database, clock: FakeClock) -> None:
-    assert stored(database) == {digest(begin(database, clock))}
+    token = begin(database, clock)
+    assert stored(database) == {digest(token)}
 
 
 def test_every_token_is_another_one(database: Database, clock: FakeClock) -> None:
