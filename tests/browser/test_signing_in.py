@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ class Closed:
     def ingest(self) -> str:
         key = {"Authorization": f"Bearer {self.keys[Role.SUBMITTER]}"}
         body = {"ids": [1, 2, 3, 4], "priority": "HIGH"}
-        return str(requests.post(f"{self.url}/ingest", json=body, headers=key).json()["ingestion_id"])
+        return str(
+            requests.post(f"{self.url}/ingest", json=body, headers=key).json()["ingestion_id"]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def sign_in(open_page: OpenPage, closed: Closed, expected: list[str]) -> Callabl
 
     def sign_in(given: Role | str, path: str = "/", **options: Any) -> Any:
         page = open_page(path, url=closed.url, **options)
-        enter(page, closed.keys.get(given, given))  # type: ignore[call-overload]
+        enter(page, closed.keys[given] if isinstance(given, Role) else given)
         expect(page.locator(".visitor")).to_be_visible()
         return page
 
@@ -176,15 +179,20 @@ def test_what_is_in_the_form_is_not_lost_without_a_warning(
     closed.revoke("revoked-2")
     look_again(page)
     expect(page.locator("#banner")).to_contain_text(NOT_ANY_MORE)
-    questions = []
-    page.on("dialog", lambda dialog: (questions.append(dialog.type), dialog.dismiss()))
+    questions: list[str] = []
+
+    def stay(dialog: Any) -> None:
+        questions.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
     page.locator("#banner").get_by_role("link", name="Sign in").click(no_wait_after=True)
     expect(page.get_by_label("Paste them")).to_have_value("1, 2, 3")
     assert questions == ["beforeunload"]
 
 
 def test_a_page_of_an_earlier_session_does_not_show_what_another_may_see(
-    sign_in: Callable[..., Any], closed: Closed, expected: list[str]
+    sign_in: Callable[..., Any], closed: Closed
 ) -> None:
     page = sign_in(Role.READER)
     other_tab = page.context.new_page()
@@ -196,6 +204,24 @@ def test_a_page_of_an_earlier_session_does_not_show_what_another_may_see(
     expect(page.locator("#banner")).to_contain_text(NOT_ANY_MORE)
     page.locator("#banner").get_by_role("link", name="Sign in").click()
     expect(page.locator(".visitor")).to_contain_text("operator-key")
+
+
+def test_the_first_key_is_asked_for_in_pages_that_are_open(
+    open_page: OpenPage, expected: list[str], tmp_path: Path
+) -> None:
+    expected.append("401")
+    with idle(tmp_path) as address, opened(tmp_path / "ingest.db") as database:
+        page = open_page(url=address)
+        expect(page.locator("#sources li")).to_have_count(1)
+        key = create_key(database, "first", Role.READER, clock=SystemClock()).text
+        look_again(page)
+        banner = page.locator("#banner")
+        expect(banner).to_contain_text("An API key has been created, so one is needed now.")
+        banner.get_by_role("link", name="Sign in").click()
+        enter(page, key)
+        expect(page.locator("#welcome")).to_contain_text("Your key may only look.")
+        expect(page.locator("#welcome-commands")).to_contain_text("Bearer $INGEST_API_KEY")
+        page.close()
 
 
 def test_a_reader_is_offered_nothing_to_do(

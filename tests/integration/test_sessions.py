@@ -37,7 +37,7 @@ def begin(database: Database, clock: FakeClock, name: str = "ada", before: str =
 
 def holder(database: Database, clock: FakeClock, token: str) -> str | None:
     found = session_holder(database, token, clock=clock)
-    return found and found.key_name
+    return None if found is None else found.key_name
 
 
 def stored(database: Database) -> set[str]:

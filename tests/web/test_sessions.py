@@ -29,6 +29,7 @@ from .conftest import check_problem
 
 PLANTED = "P" * 43
 HTTPS = "https://ingest.example"
+PLAIN = {"HttpOnly", "Path=/", "SameSite=Lax"}
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,11 @@ def sign_out(browser: FlaskClient) -> None:
     ("base_url", "prefix", "name", "attributes"),
     [
         pytest.param(
-            HTTPS, "", f"__Host-{COOKIE}", {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}, id="TLS"
+            HTTPS,
+            "",
+            f"__Host-{COOKIE}",
+            {"Secure", *PLAIN},
+            id="TLS",
         ),
         pytest.param(
             HTTPS,
@@ -73,14 +78,14 @@ def sign_out(browser: FlaskClient) -> None:
             f"{HTTPS}:8443",
             "",
             f"__Host-{COOKIE}-8443",
-            {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"},
+            {"Secure", *PLAIN},
             id="TLS on another port",
         ),
         pytest.param(
             "http://127.0.0.1:8000",
             "",
             f"{COOKIE}-8000",
-            {"HttpOnly", "Path=/", "SameSite=Lax"},
+            PLAIN,
             id="no TLS",
         ),
     ],

@@ -11,7 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from ingest_app.errors import DatabaseBusy
 from ingest_app.states import Role
+from ingest_app.web import sessions
 from tests.support.signing_in import COOKIE, SIGN_IN, SIGN_OUT, make_key, send_key, signed_in
 
 from .conftest import check_problem
@@ -175,6 +177,19 @@ def test_a_wrong_key_is_refused_on_the_page(visitor: FlaskClient, sent: str) -> 
     assert not sent or sent not in answer.text
 
 
+def test_a_database_that_is_busy_is_explained_on_the_page(
+    visitor: FlaskClient, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> str:
+        raise DatabaseBusy("sqlite3: locked")
+
+    monkeypatch.setattr(sessions, "begin_session", busy)
+    answer = send_key(visitor, key)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert "Try again after" in answer.text
+    assert "sqlite3" not in answer.text
+
+
 def test_a_key_in_the_address_is_not_looked_at(visitor: FlaskClient, key: str) -> None:
     answer = visitor.post(f"{SIGN_IN}?key={key}", headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 401
@@ -210,7 +225,7 @@ BY_ROLE: list[Any] = [
 
 
 @pytest.mark.parametrize(("role", "may", "is_linked", "status"), BY_ROLE)
-def test_the_page_offers_what_the_role_may(  # noqa: PLR0913 (a row of the table)
+def test_the_page_offers_what_the_role_may(
     app: Flask, role: Role, may: str, is_linked: bool, status: int
 ) -> None:
     browser = signed_in(app, make_key(app, role, "ada-key"))
