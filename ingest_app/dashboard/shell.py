@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
 from ingest_app.access.identity import Identity
 from ingest_app.states import Role
@@ -17,6 +17,8 @@ blueprint = Blueprint(
     static_folder="static",
     static_url_path="/ui/static",
 )
+
+SIGN_IN_PATH = "/ui/sign-in"
 
 _POLICY = "; ".join(
     (
@@ -53,8 +55,9 @@ def _allowed(role: Role) -> Sequence[str]:
 @blueprint.after_request
 def _restrict(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = _POLICY
-    # Not no-referrer: forms would say that their Origin is null, and signing in has to know it.
-    response.headers["Referrer-Policy"] = "same-origin"
+    # With no-referrer a form says that its Origin is null, and signing in has to know it.
+    is_form = request.path == SIGN_IN_PATH
+    response.headers["Referrer-Policy"] = "same-origin" if is_form else "no-referrer"
     if response.mimetype == "text/html":
         response.headers.setdefault("Cache-Control", "no-cache")
     return response

@@ -11,7 +11,7 @@ from werkzeug import Response as AnyResponse
 from werkzeug.exceptions import Forbidden
 
 from ingest_app import events
-from ingest_app.dashboard.shell import blueprint
+from ingest_app.dashboard.shell import SIGN_IN_PATH, blueprint
 from ingest_app.errors import IngestError, KeyNeeded
 from ingest_app.states import Role
 from ingest_app.web.access import (
@@ -29,7 +29,7 @@ from ingest_app.web.sessions import end_session_of, give_session, signed_in
 _log = logging.getLogger(__name__)
 
 
-@blueprint.get("/ui/sign-in")
+@blueprint.get(SIGN_IN_PATH)
 @public
 def sign_in() -> str | AnyResponse:
     """Show the form that takes a key, to those who need one."""
@@ -39,7 +39,7 @@ def sign_in() -> str | AnyResponse:
     return render_template("dashboard/sign_in.html", wanted=wanted)
 
 
-@blueprint.post("/ui/sign-in")
+@blueprint.post(SIGN_IN_PATH)
 @public
 def check_key() -> AnyResponse:
     """Begin a session for the holder of a key."""

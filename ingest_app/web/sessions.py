@@ -34,9 +34,11 @@ def signed_in() -> Identity | None:
     Raises Forbidden where something would be changed without the CSRF token.
     """
     token = _token_brought()
+    if token is None:
+        return None
     runtime = current_runtime()
-    holder = token and session_holder(runtime.database, token, clock=runtime.clock)
-    if not token or not holder or not _is_of_this_session(token):
+    holder = session_holder(runtime.database, token, clock=runtime.clock)
+    if holder is None or not _is_of_this_session(token):
         return None
     g.session_token = token
     return holder
@@ -69,6 +71,7 @@ def give_session(response: Response, holder: Identity) -> None:
         httponly=True,
         samesite="Lax",
     )
+    response.headers["Cache-Control"] = "no-store"
 
 
 def end_session_of(response: Response) -> None:
@@ -86,11 +89,10 @@ def end_session_of(response: Response) -> None:
 
 
 def _is_of_this_session(token: str) -> bool:
-    changes_something = request.method not in SAFE_METHODS
     sent = _csrf_token_sent()
     if is_csrf_token(sent or "", token):
         return True
-    if changes_something:
+    if request.method not in SAFE_METHODS:
         raise Forbidden(
             "This came without the token of your session, or with that of an earlier one: reload"
             " the page. Programs send an API key in Authorization instead of a cookie."

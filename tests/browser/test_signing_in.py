@@ -25,6 +25,8 @@ pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Any]
 
 MAIL = "https://mail.example/"
+PLAIN = "http://ingest.example"
+EVIL = "http://evil.example/"
 NOT_ANY_MORE = "You are no longer signed in. What you see is from "
 
 
@@ -137,6 +139,34 @@ def test_it_needs_no_script_to_sign_in_and_out(browser: Any, closed: Closed) -> 
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     context.close()
+
+
+@pytest.fixture
+def plain_page(browser: Any, closed: Closed) -> Iterator[Any]:
+    """A page that reaches the service under another name without TLS: through it as a proxy."""
+    context = browser.new_context(proxy={"server": closed.url})
+    yield context.new_page()
+    context.close()
+
+
+def test_without_tls_a_browser_says_enough_to_sign_in(plain_page: Any, closed: Closed) -> None:
+    plain_page.goto(PLAIN)
+    with plain_page.expect_request(lambda request: request.method == "POST") as sent:
+        enter(plain_page, closed.keys[Role.READER])
+    headers = sent.value.all_headers()
+    assert "sec-fetch-site" not in headers
+    assert headers["origin"] == PLAIN
+    expect(plain_page.locator(".visitor")).to_contain_text("reader-key")
+
+
+def test_without_tls_another_site_signs_nobody_in(plain_page: Any, closed: Closed) -> None:
+    field = f'<input name="key" value="{closed.keys[Role.READER]}">'
+    body = f'<form method="post" action="{PLAIN}/ui/sign-in">{field}<button>Win</button></form>'
+    plain_page.route(EVIL, lambda route: route.fulfill(body=body, content_type="text/html"))
+    plain_page.goto(EVIL)
+    plain_page.get_by_role("button", name="Win").click()
+    expect(plain_page.get_by_role("alert")).to_contain_text("Only the service's own page")
+    assert plain_page.context.cookies() == []
 
 
 def test_a_link_in_a_mail_opens_for_who_is_signed_in(

@@ -196,6 +196,10 @@ def test_nothing_private_is_kept_by_the_browser(browser: FlaskClient, path: str)
     assert browser.get(path).headers["Cache-Control"] == "no-store"
 
 
+def test_the_answer_with_the_cookie_is_not_kept_either(app: Flask, key: str) -> None:
+    assert send_key(app.test_client(), key).headers["Cache-Control"] == "no-store"
+
+
 def test_an_answer_that_has_not_changed_is_not_sent_again(browser: FlaskClient) -> None:
     tag = browser.get("/ingestions").headers["ETag"]
     again = browser.get("/ingestions", headers={"If-None-Match": tag})

@@ -8,7 +8,7 @@ export const isSignedIn = csrfToken !== null;
 /** What shows the service that a request comes from a page of this session; none without one. */
 export const proof = isSignedIn ? { "X-CSRF-Token": csrfToken } : {};
 
-/** Why the service answers this page no more: the session is over, its key revoked, or a first key made. */
+/** Why this page is refused now: its session is over, or there was no key when it was opened. */
 export const signedOutWords = isSignedIn
   ? "You are no longer signed in."
   : "An API key has been created, so one is needed now.";
