@@ -96,7 +96,7 @@ def test_requests_are_logged_when_that_is_wanted(
     telling: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    headers = {"X-Request-ID": "mine", "Authorization": "Bearer secret", "User-Agent": "spy"}
+    headers = {"X-Request-ID": "mine", "Cookie": "a=secret", "User-Agent": "spy"}
     telling.get("/ingestions/hidden/batches?after=77", headers=headers)
     (record,) = [each for each in caplog.records if "request_answered" in each.getMessage()]
     facts = record.__dict__["facts"]

@@ -216,8 +216,8 @@ def test_signing_in_and_out_is_logged_with_the_name_of_the_key(
     app: Flask, key: str, said: pytest.LogCaptureFixture
 ) -> None:
     sign_out(signed_in(app, key))
-    assert "signed_in key=operator" in said.messages
-    assert "signed_out key=operator" in said.messages
+    assert "signed_in key=operator " in said.text
+    assert "signed_out key=operator " in said.text
 
 
 def test_secrets_are_in_no_log_no_answer_and_no_file(
