@@ -51,8 +51,7 @@ def migrate(database: Database) -> None:
     cannot be used.
     """
     try:
-        with database.engine.connect() as connection:
-            _switch_to_wal(connection)
+        _switch_to_wal(database)
         if not schema_is_current(database):
             _upgrade(database)
     except DBAPIError as error:
@@ -65,21 +64,29 @@ def migrate(database: Database) -> None:
         database.engine.dispose()
 
 
-def _switch_to_wal(connection: Connection) -> None:
+def _switch_to_wal(database: Database) -> None:
     # SQLite does not wait for its turn here, however long the busy timeout is.
-    driver = connection.connection.driver_connection
-    assert driver is not None
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
+    while not _try_to_switch(database, is_last=time.monotonic() > deadline):
+        time.sleep(0.05)
+
+
+def _try_to_switch(database: Database, *, is_last: bool) -> bool:
+    # A connection each time: whoever had the lock may have put another file there.
+    with database.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
         try:
+            # Before the first table, or it has no effect.
+            driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
             (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
-            break
         except Exception as error:
-            if sqlite.translate(error) is not DatabaseBusy or time.monotonic() > deadline:
+            if is_last or sqlite.translate(error) is not DatabaseBusy:
                 raise DBAPIError("PRAGMA journal_mode = WAL", None, error) from error
-            time.sleep(0.05)
+            return False
     if mode != "wal":
         raise DatabaseUnavailable(f"SQLite cannot use WAL here, only {mode}: not a local disk?")
+    return True
 
 
 def _upgrade(database: Database) -> None:
