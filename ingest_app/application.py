@@ -19,7 +19,13 @@ from ingest_app.extensions import db, migrate
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.migrating import schema_revision
 from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
+from ingest_app.settings import (
+    Settings,
+    StoreSettings,
+    instance_path_of,
+    load_settings,
+    load_store_settings,
+)
 from ingest_app.sources import options_of
 from ingest_app.web import register_web
 
@@ -45,6 +51,12 @@ def configured_database_path() -> Path:
     return Path(str(_configured_url().database))
 
 
+def configured_store() -> tuple[Path, StoreSettings]:
+    """The same with the settings that concern the database alone. Raises SettingsError."""
+    url, settings = _configured_store()
+    return Path(str(url.database)), settings
+
+
 def upgrade_database() -> tuple[Path, str | None, str | None]:
     """Create or migrate the database that the settings name: its file, revision before and now.
 
@@ -62,9 +74,14 @@ def upgrade_database() -> tuple[Path, str | None, str | None]:
 
 
 def _configured_url() -> URL:
+    return _configured_store()[0]
+
+
+def _configured_store() -> tuple[URL, StoreSettings]:
     given = read_environment()
     instance_path = Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
-    return parse_url(database_url_of(instance_path, given), instance_path)
+    settings = load_store_settings(instance_path, given)
+    return parse_url(settings.database_url, instance_path), settings
 
 
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:

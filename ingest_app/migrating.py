@@ -38,6 +38,11 @@ def schema_revision(database: Database) -> str | None:
         return _revision(connection)
 
 
+def is_of_this_service(revision: str) -> bool:
+    """True of the revisions that this code knows, so that it can migrate from them."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
 def check_writable(database: Database) -> None:
     """Commit a change that changes nothing: only that shows a full disk (DatabaseError)."""
     with database.write() as connection:
@@ -109,8 +114,7 @@ def _upgrade(database: Database) -> None:
 
 
 def _check_not_newer(revision: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and not is_of_this_service(revision):
         raise MigrationError(
             f"The database has the schema {revision}, which is newer than this version of the"
             f" service ({_head()}): install the version that wrote it, or downgrade the database"

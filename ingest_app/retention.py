@@ -16,7 +16,7 @@ from ingest_app.events import emit
 from ingest_app.queue.pruning import Pruned, prune
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
-from ingest_app.shrinking import Shrunk, shrink
+from ingest_app.shrinking import Shrunk, can_shrink, shrink
 from ingest_app.sole import alone_at
 
 _DAY_SECONDS = 86_400.0
@@ -31,10 +31,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Swept:
-    """What one run has done."""
+    """What one run has done; `can_shrink` is False of a file that has to be compacted first."""
 
     pruned: Pruned
     shrunk: Shrunk
+    can_shrink: bool
 
 
 def sweep(
@@ -52,7 +53,7 @@ def sweep(
         shrunk = Shrunk()
         if not pruned.was_interrupted:
             shrunk = shrink(database, clock=clock, wait=wait)
-        return Swept(pruned, shrunk)
+        return Swept(pruned, shrunk, can_shrink(database))
 
 
 class Retention:

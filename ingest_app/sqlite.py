@@ -41,7 +41,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
-from ingest_app.prepared import fetch_value, run_plainly
+from ingest_app.prepared import change, fetch_value, run_plainly
 
 BUSY_SECONDS = 5.0
 """How long one statement waits for another process to let go of the write lock."""
@@ -72,6 +72,11 @@ _RESERVE = (
     .where(_SEQUENCES.c.name == bindparam("the_table"))
     .values(seq=_SEQUENCES.c.seq + bindparam("the_count"))
     .returning(_SEQUENCES.c.seq)
+)
+_RAISE_SEQUENCE = (
+    update(_SEQUENCES)
+    .where(_SEQUENCES.c.name == bindparam("the_table"))
+    .values(seq=func.max(_SEQUENCES.c.seq, bindparam("the_newest", type_=Integer)))
 )
 _ADD_SEQUENCE = insert(_SEQUENCES).returning(_SEQUENCES.c.seq)
 
@@ -105,15 +110,16 @@ def _driver() -> ModuleType:
     return driver
 
 
-def configure(engine: Engine) -> None:
+def configure(engine: Engine) -> FileGuard:
     """Give every connection of the engine its pragmas, and SQLAlchemy's transactions their kind."""
     engine.dialect.statement_compiler = _Compiler
-    guard = _FileGuard(Path(str(engine.url.database)))
+    guard = FileGuard(Path(str(engine.url.database)))
     event.listen(engine, "do_connect", guard.check)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", guard.remember)
     event.listen(engine, "checkout", guard.check)
     event.listen(engine, "begin", _begin)
+    return guard
 
 
 class _Compiler(SQLiteCompiler):
@@ -123,7 +129,7 @@ class _Compiler(SQLiteCompiler):
         return text
 
 
-class _FileGuard:
+class FileGuard:
     """Notices that the file was deleted or replaced under the service.
 
     Connections that are open would go on with the old file, where nobody finds what they store, and
@@ -131,13 +137,16 @@ class _FileGuard:
     """
 
     def __init__(self, path: Path) -> None:
+        """Watch over the file at this path."""
         self._path = path
         self._known: tuple[int, int] | None = None
 
     def remember(self, *_: object) -> None:
+        """A connection has opened the file."""
         self._known = self._known or self._present()
 
     def check(self, *_: object) -> None:
+        """Raise DatabaseUnavailable when another file is there than the one that was opened."""
         if self._known is not None and self._known != self._present():
             raise DatabaseUnavailable(
                 f"The file {self._path} was deleted or replaced under the service; restart it."
@@ -167,13 +176,14 @@ def _begin(connection: Connection) -> None:
         begin_writing(connection)
 
 
-def begin_reading(connection: Connection) -> None:
-    """Begin a transaction that sees one snapshot."""
+def begin_reading(connection: Connection) -> bool:
+    """Begin a transaction that sees one snapshot; False, since this waits for nobody."""
     run_plainly(connection, "BEGIN DEFERRED")
+    return False
 
 
-def begin_writing(connection: Connection) -> None:
-    """Begin a transaction that holds the write lock.
+def begin_writing(connection: Connection) -> bool:
+    """Begin a transaction that holds the write lock; True when somebody else had it first.
 
     One that reads first and writes later would fail at once when another wrote in between, whatever
     the busy timeout.
@@ -182,8 +192,10 @@ def begin_writing(connection: Connection) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     run_plainly(connection, f"PRAGMA busy_timeout = {_LOOK_MILLISECONDS}")
     try:
+        has_waited = False
         while not _try_to_begin(connection, is_last=time.monotonic() > deadline):
-            pass
+            has_waited = True
+        return has_waited
     finally:
         run_plainly(connection, f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
@@ -241,6 +253,13 @@ def reserve_ids(connection: Connection, table_name: str, count: int) -> int:
     return int(last) - count + 1
 
 
+def raise_newest_id(connection: Connection, table_name: str, newest: int) -> None:
+    """Have the table give away no id up to this one, which another file has given away."""
+    values = {"the_table": table_name, "the_newest": newest}
+    if not change(connection, _RAISE_SEQUENCE, values):
+        fetch_value(connection, _ADD_SEQUENCE, {"name": table_name, "seq": newest})
+
+
 def find_damage(connection: Connection) -> list[str]:
     """What SQLite finds wrong with the file, a sentence each."""
     found = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
@@ -253,6 +272,16 @@ def find_orphans(connection: Connection) -> list[str]:
     return [
         f"{table} row {row} refers to a missing one in {parent}" for table, row, parent, _ in found
     ]
+
+
+def connect(path: Path, timeout_seconds: float) -> Any:
+    """A connection of the driver's own to a file, without transactions that it begins itself."""
+    return _driver().connect(str(path), timeout=timeout_seconds, isolation_level=None)
+
+
+def file_url(path: Path) -> URL:
+    """The address of a file that is to be written."""
+    return URL.create("sqlite", database=str(path))
 
 
 def read_only_url(path: Path) -> URL:

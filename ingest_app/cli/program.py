@@ -37,6 +37,9 @@ _SECTIONS = {
         "serve": "serve:serve",
         "db": "db:db",
         "verify": "verify:verify",
+        "backup": "backup:backup",
+        "restore": "restore:restore",
+        "prune": "prune:prune",
         "completion": "completion:completion",
     },
 }
