@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
+from ingest_app.prepared import run_to_end
 
 SPARE_PAGES = 1_000
 """Free pages that stay in the file (4 MB): what comes next needs room, too."""
@@ -49,8 +50,7 @@ def shrink(database: Database, *, clock: Clock, wait: Callable[[float], bool]) -
     while _free_pages(database) >= SPARE_PAGES + PAGES_A_STEP:
         with database.write() as connection:
             began = clock.read()
-            # To the end: a step of the statement frees a single page.
-            connection.exec_driver_sql(f"PRAGMA incremental_vacuum({PAGES_A_STEP})").all()
+            run_to_end(connection, f"PRAGMA incremental_vacuum({PAGES_A_STEP})")
         held_seconds = max(0.0, clock.read().seconds_since(began))
         done.page_count += PAGES_A_STEP
         done.longest_lock_seconds = max(done.longest_lock_seconds, held_seconds)
