@@ -95,11 +95,8 @@ def engine_options() -> dict[str, Any]:
 
 
 def _driver() -> ModuleType:
-    """The newest SQLite at hand: the package pysqlite3 if it is installed, else Python's own."""
-    try:
-        driver = importlib.import_module("pysqlite3.dbapi2")
-    except ImportError:
-        driver = sqlite3
+    """The newest SQLite at hand, with a warning where that is not new enough."""
+    driver = _newest_driver()
     if driver.sqlite_version_info < _FIRST_SAFE_VERSION:
         _log.warning(
             "sqlite_outdated version=%s: versions before 3.51.3 can, rarely, damage a database that"
@@ -108,6 +105,14 @@ def _driver() -> ModuleType:
             driver.sqlite_version,
         )
     return driver
+
+
+def _newest_driver() -> ModuleType:
+    """The package pysqlite3 if it is installed, else Python's own."""
+    try:
+        return importlib.import_module("pysqlite3.dbapi2")
+    except ImportError:
+        return sqlite3
 
 
 def configure(engine: Engine) -> FileGuard:
@@ -276,7 +281,13 @@ def find_orphans(connection: Connection) -> list[str]:
 
 def connect(path: Path, timeout_seconds: float) -> Any:
     """A connection of the driver's own to a file, without transactions that it begins itself."""
-    return _driver().connect(str(path), timeout=timeout_seconds, isolation_level=None)
+    return _newest_driver().connect(str(path), timeout=timeout_seconds, isolation_level=None)
+
+
+def driver_error() -> type[Exception]:
+    """What such a connection raises; of a backup it may lack the code that `translate` needs."""
+    error: type[Exception] = _newest_driver().Error
+    return error
 
 
 def file_url(path: Path) -> URL:

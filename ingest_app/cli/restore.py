@@ -48,7 +48,11 @@ def restore(*, file: Path, yes: bool, as_json: bool) -> None:
 
 
 def _ask(path: Path) -> None:
-    if not sys.stdin.isatty():
+    if not _is_asked():
         raise Unusable(f"There is a database {path}; --yes replaces it.")
     if not click.confirm(f"Replace {path}? It is kept under another name.", err=True):
         raise click.Abort
+
+
+def _is_asked() -> bool:
+    return sys.stdin.isatty()

@@ -111,10 +111,8 @@ def our_errors() -> Iterator[None]:
     """Raise DatabaseError for what the driver itself raises."""
     try:
         yield
-    except Exception as error:
-        ours = sqlite.translate(error)
-        if ours is None:
-            raise
+    except sqlite.driver_error() as error:
+        ours = sqlite.translate(error) or DatabaseUnavailable
         raise ours(f"The database cannot do this now: {error}.") from error
 
 
