@@ -10,6 +10,7 @@ import click
 from ingest_app.cli.exits import Unusable
 from ingest_app.cli.options import json_option
 from ingest_app.cli.output import note, print_json, say
+from ingest_app.cli.wording import duration
 
 _CANNOT_SHRINK = "The file does not shrink; `ingest db compact` makes it, once."
 
@@ -41,14 +42,16 @@ def prune(*, days: float | None, dry_run: bool, as_json: bool) -> None:
     swept = sweep_file(days)
     if swept is None:
         raise Unusable("Another process prunes this database now.")
+    seconds = time.monotonic() - began
     if as_json:
         told = asdict(swept.pruned)
         del told["was_interrupted"]
-        print_json({**told, "page_count": swept.shrunk.page_count})
+        told |= {"page_count": swept.shrunk.page_count, "seconds": round(seconds, 3)}
+        print_json(told)
         return
     say(
         f"{swept.pruned.ingestion_count:,} ingestions with {swept.pruned.batch_count:,} batches"
-        f" deleted in {time.monotonic() - began:.1f} s."
+        f" deleted in {duration(seconds)}."
     )
     if not swept.can_shrink:
         note(_CANNOT_SHRINK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from ingest_app.cli.exits import Unusable
 from ingest_app.cli.options import json_option
 from ingest_app.cli.output import note, print_json, say
+from ingest_app.cli.wording import duration
 
 _AGAIN = "What was fetched since the backup is not in it, and will be fetched again."
 _UNREAD = (
@@ -36,15 +38,20 @@ def restore(*, file: Path, yes: bool, as_json: bool) -> None:
     path, settings = configured_store()
     if path.exists() and not yes:
         _ask(path)
+    began = time.monotonic()
     done = restore_file(file, path, settings.source_names, clock=SystemClock())
+    seconds = time.monotonic() - began
     if not done.was_read:
         note(_UNREAD)
     note(_AGAIN)
     if as_json:
-        kept = done.kept and str(done.kept)
-        print_json({"database": str(path), "kept": kept, "was_read": done.was_read})
+        told = {"database": str(path), "kept": done.kept and str(done.kept)}
+        print_json({**told, "was_read": done.was_read, "seconds": round(seconds, 3)})
     else:
-        say(f"{path}: restored." + (f" Before: {done.kept}." if done.kept else ""))
+        say(
+            f"{path}: restored in {duration(seconds)}."
+            + (f" Before: {done.kept}." if done.kept else "")
+        )
 
 
 def _ask(path: Path) -> None:
