@@ -49,11 +49,12 @@ def sweep(
         if not is_alone:
             return None
         before = clock.read().at - timedelta(days=days)
+        may_shrink = can_shrink(database)
         pruned = prune(database, before, clock=clock, wait=wait)
         shrunk = Shrunk()
-        if not pruned.was_interrupted:
+        if may_shrink and not pruned.was_interrupted:
             shrunk = shrink(database, clock=clock, wait=wait)
-        return Swept(pruned, shrunk, can_shrink(database))
+        return Swept(pruned, shrunk, may_shrink)
 
 
 class Retention:

@@ -40,13 +40,11 @@ def can_shrink(database: Database) -> bool:
 
 
 def shrink(database: Database, *, clock: Clock, wait: Callable[[float], bool]) -> Shrunk:
-    """Cut free pages off the end of the file, all but `SPARE_PAGES`; nothing where it cannot.
+    """Cut free pages off the end of a file that `can_shrink`, all but `SPARE_PAGES`.
 
     wait: waits for so many seconds; True when there is no time for more.
     """
     done = Shrunk()
-    if not can_shrink(database):
-        return done
     while _free_pages(database) >= SPARE_PAGES + PAGES_A_STEP:
         with database.write() as connection:
             began = clock.read()

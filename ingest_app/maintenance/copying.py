@@ -126,4 +126,8 @@ def _look(_status: int, _remaining: int, _total: int) -> None:
 
 def _make_interruptible(connection: Any, _entry: object) -> None:
     # The driver turns what a signal's handler raises in here into an interruption.
-    connection.set_progress_handler(lambda: 0, _STEPS_A_LOOK)
+    connection.set_progress_handler(_look_on, _STEPS_A_LOOK)
+
+
+def _look_on() -> int:
+    return 0

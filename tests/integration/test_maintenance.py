@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine
 from ingest_app import sqlite
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, IngestError, MaintenanceRefused
-from ingest_app.maintenance import carrying, restoring
+from ingest_app.maintenance import carrying, copying, restoring
 from ingest_app.maintenance.backing_up import back_up
 from ingest_app.maintenance.compacting import compact
 from ingest_app.maintenance.copying import make_standalone
@@ -118,6 +118,26 @@ def test_what_a_dead_process_left_behind_is_used_again(
     take(queue, database_path, file)
     assert content(file) == content(database_path)
     assert len(list(file.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("look", ["_look", "_look_on"])
+def test_ctrl_c_while_it_is_copied_or_checked_leaves_nothing(
+    queue: Queue,
+    database_path: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    look: str,
+) -> None:
+    queue.submit(range(3_000))
+
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(copying, look, interrupt)
+    monkeypatch.setattr(copying, "_STEPS_A_LOOK", 100)
+    with pytest.raises(KeyboardInterrupt):
+        back_up(database_path, file)
+    assert list(file.parent.iterdir()) == []
 
 
 def test_damaged_database_gives_no_backup(queue: Queue, database_path: Path, file: Path) -> None:
