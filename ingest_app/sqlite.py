@@ -290,11 +290,6 @@ def driver_error() -> type[Exception]:
     return error
 
 
-def file_url(path: Path) -> URL:
-    """The address of a file that is to be written."""
-    return URL.create("sqlite", database=str(path))
-
-
 def read_only_url(path: Path) -> URL:
     """The address of an existing file that is only to be read, also while others write it."""
     query = {"mode": "ro", "uri": "true"}

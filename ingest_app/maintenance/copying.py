@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from ingest_app import sqlite
@@ -83,7 +83,8 @@ def opened(path: Path, *, is_to_be_written: bool = True) -> Iterator[Database]:
     """An existing database (DatabaseUnavailable); what takes long in it may be interrupted."""
     if not path.is_file():
         raise DatabaseUnavailable(f"There is no database {path}.")
-    url = sqlite.file_url(path) if is_to_be_written else sqlite.read_only_url(path)
+    ours = URL.create("sqlite", database=str(path))
+    url = ours if is_to_be_written else sqlite.read_only_url(path)
     engine = create_engine(url, **sqlite.engine_options())
     event.listen(engine, "connect", _make_interruptible)
     try:

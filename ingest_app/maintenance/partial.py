@@ -47,7 +47,7 @@ def beside(place: Path) -> Iterator[Partial]:
     another process makes the same, and OSError.
     """
     path = place.with_name(f".{place.name[:_LONGEST_NAME]}.partial")
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    _make(path)
     with alone_at(path) as is_alone:
         if not is_alone:
             raise MaintenanceRefused(f"Another process is making {place} now.")
@@ -65,6 +65,19 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _make(path: Path) -> None:
+    # In a folder that others may write in, neither follow a link of theirs nor fill a file of
+    # theirs, which they could read.
+    flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        is_ours = not hasattr(os, "geteuid") or os.fstat(descriptor).st_uid == os.geteuid()
+    finally:
+        os.close(descriptor)
+    if not is_ours:
+        raise MaintenanceRefused(f"{path} is another user's.")
 
 
 def _begin_anew(path: Path) -> None:

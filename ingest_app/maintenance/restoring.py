@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -101,8 +102,7 @@ def _put_in_place(partial: Partial, kept: Path | None) -> None:
     """Keep the database that is there under another name, and give its name to the copy."""
     database = partial.place
     if kept is None:
-        # Root restores for a service that is another user.
-        own_like(partial.path, database.parent, mode=0o600)
+        _own_as_folder(partial.path)
         _take_away_side_files(database, database.with_name(f"{database.name}.orphaned"))
         partial.put_in_place(may_replace=False)
         return
@@ -114,6 +114,13 @@ def _put_in_place(partial: Partial, kept: Path | None) -> None:
     partial.put_in_place(may_replace=True)
 
 
+def _own_as_folder(path: Path) -> None:
+    """Root restores for a service that is another user: whose folder it is."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
+
+
 def _free_name(database: Path, now: datetime) -> Path:
     name = f"{database.name}.replaced-{now:%Y%m%dT%H%M%SZ}"
     kept, count = database.with_name(name), 1
@@ -123,12 +130,12 @@ def _free_name(database: Path, now: datetime) -> Path:
     return kept
 
 
-def own_like(path: Path, other: Path, *, mode: int | None = None) -> None:
-    """Give a file the owner of another, if it is not ours to begin with, and its rights."""
-    found = other.stat()
-    if (found.st_uid, found.st_gid) != (path.stat().st_uid, path.stat().st_gid):
+def own_like(path: Path, other: Path) -> None:
+    """Give a file the owner and the rights of another (PermissionError)."""
+    found, mine = other.stat(), path.stat()
+    if (found.st_uid, found.st_gid) != (mine.st_uid, mine.st_gid):
         os.chown(path, found.st_uid, found.st_gid)
-    path.chmod(found.st_mode & 0o777 if mode is None else mode)
+    path.chmod(stat.S_IMODE(found.st_mode))
 
 
 def _take_away_side_files(database: Path, kept: Path) -> None:

@@ -140,6 +140,18 @@ def test_ctrl_c_while_it_is_copied_or_checked_leaves_nothing(
     assert list(file.parent.iterdir()) == []
 
 
+def test_link_in_the_place_of_the_half_made_file_is_not_followed(
+    queue: Queue, database_path: Path, tmp_path: Path, file: Path
+) -> None:
+    queue.submit()
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (file.parent / ".copy.db.partial").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic"):
+        back_up(database_path, file)
+    assert victim.read_text() == "mine"
+
+
 def test_damaged_database_gives_no_backup(queue: Queue, database_path: Path, file: Path) -> None:
     queue.submit(range(30_000))
     queue.database.engine.dispose()
