@@ -12,6 +12,7 @@ from .conftest import check_problem
 NOT_OVER_HTTP = {
     errors.SettingsError,  # at start
     errors.MigrationError,  # at start
+    errors.MaintenanceRefused,  # an operator's
     errors.StaleClaim,  # a worker's
     errors.SlotTaken,  # a worker's
     errors.UpstreamError,  # a worker's
