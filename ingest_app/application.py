@@ -25,9 +25,10 @@ from ingest_app.runtime import Runtime
 from ingest_app.settings import (
     LOG_FORMATS,
     Settings,
-    database_url_of,
+    StoreSettings,
     instance_path_of,
     load_settings,
+    load_store_settings,
     log_format_of,
 )
 from ingest_app.sources import options_of
@@ -70,6 +71,12 @@ def configured_log_format() -> str:
         return LOG_FORMATS[0]
 
 
+def configured_store() -> tuple[Path, StoreSettings]:
+    """The same with the settings that concern the database alone. Raises SettingsError."""
+    url, settings = _configured_store()
+    return Path(str(url.database)), settings
+
+
 def upgrade_database() -> tuple[Path, str | None, str | None]:
     """Create or migrate the database that the settings name: its file, revision before and now.
 
@@ -104,9 +111,14 @@ def _opened(url: URL) -> Iterator[Database]:
 
 
 def _configured_url() -> URL:
+    return _configured_store()[0]
+
+
+def _configured_store() -> tuple[URL, StoreSettings]:
     given = read_environment()
     instance_path = _instance_path(given)
-    return parse_url(database_url_of(instance_path, given), instance_path)
+    settings = load_store_settings(instance_path, given)
+    return parse_url(settings.database_url, instance_path), settings
 
 
 def _instance_path(given: Mapping[str, object]) -> Path:

@@ -260,6 +260,10 @@ class MigrationError(IngestError):
     """The schema of the database cannot be brought to the one this code needs."""
 
 
+class MaintenanceRefused(IngestError):
+    """What was asked of the database file as a whole is not safe; nothing was changed."""
+
+
 class RequestFailed(IngestError):
     """The service did not do what a client asked of it.
 

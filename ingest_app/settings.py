@@ -126,9 +126,27 @@ def instance_path_of(given: Mapping[str, Any]) -> str | None:
     return None if path in (None, "") else str(Path(str(path)).absolute())
 
 
-def database_url_of(instance_path: Path, given: Mapping[str, Any]) -> str:
-    """The address of the database alone, for who needs neither sources nor their secrets."""
-    return str(_merged(instance_path, given)["database_url"])
+@dataclass(frozen=True)
+class StoreSettings:
+    """What concerns the database alone, for who needs neither sources nor their secrets."""
+
+    database_url: str
+    retention_days: float | None
+    source_names: frozenset[str]
+
+
+def load_store_settings(instance_path: Path, given: Mapping[str, Any]) -> StoreSettings:
+    """Merge and check these settings, and no others (SettingsError names the bad one)."""
+    merged = _merged(instance_path, given)
+    sources = merged.get("sources")
+    names = {DEFAULT_SOURCE, *(sources if isinstance(sources, Mapping) else ())}
+    own = ("database_url", "retention_days")
+    try:
+        loaded = _SettingsSchema(only=own).load({key: merged[key] for key in own if key in merged})
+    except ValidationError as error:
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise SettingsError(_sentence(messages)) from error
+    return StoreSettings(loaded["database_url"], loaded.get("retention_days"), frozenset(names))
 
 
 def log_format_of(instance_path: Path, given: Mapping[str, Any]) -> str:

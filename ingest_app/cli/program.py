@@ -40,6 +40,9 @@ _SECTIONS = {
         "db": "db:db",
         "keys": "keys:keys",
         "verify": "verify:verify",
+        "backup": "backup:backup",
+        "restore": "restore:restore",
+        "prune": "prune:prune",
         "completion": "completion:completion",
     },
 }
