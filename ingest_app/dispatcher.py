@@ -19,6 +19,7 @@ from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
 from ingest_app.queue.reading import abandoned_sources
 from ingest_app.queue.submit import work_arrived
+from ingest_app.retention import Retention
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.source_loop import SourceLoop
@@ -42,6 +43,7 @@ class Dispatcher:
         self._started_by: int | None = None
         self._scheduler: SteadyScheduler | None = None
         self._loops: dict[str, SourceLoop] = {}
+        self._retention: Retention | None = None
         self._deadline: Deadline | None = None
 
     def attach(self, app: Flask) -> None:
@@ -81,6 +83,8 @@ class Dispatcher:
         self.stop_claiming()
         atexit.unregister(self.stop)
         work_arrived.disconnect(self._wake, sender=self._runtime.database)
+        if self._retention is not None:
+            self._retention.stop()
         for loop in self._loops.values():
             loop.stop(self._deadline)
         self._scheduler.shutdown(wait=False)
@@ -91,10 +95,13 @@ class Dispatcher:
     def _start(self) -> None:
         self._warn_of_abandoned_sources()
         sources = self._runtime.settings.sources.values()
-        self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=2 + 2 * len(sources))
+        self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=3 + 2 * len(sources))
         self._loops = {
             source.name: SourceLoop(self._runtime, source, self._scheduler) for source in sources
         }
+        days = self._runtime.settings.retention_days
+        if days is not None:
+            self._retention = Retention(self._runtime, days, self._scheduler)
         work_arrived.connect(self._wake, sender=self._runtime.database)
         self._scheduler.start()
         atexit.register(self.stop, _EXIT_GRACE_SECONDS)

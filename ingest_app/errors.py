@@ -107,6 +107,70 @@ class UnusableKeyName(IngestError):
         self.name = name
 
 
+class TryLater(IngestError):
+    """There was too much of it; later the same may be accepted.
+
+    retry_after_seconds: how much later.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyRequests(TryLater):
+    """The API key has made as many requests within a minute as it may."""
+
+    def __init__(self, limit: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"This API key may make {limit:,} requests a minute, and has; the next one in"
+            f" {retry_after_seconds} s.",
+            retry_after_seconds,
+        )
+        self.limit = limit
+
+
+class TooManyAttempts(TryLater):
+    """So many keys that are not valid came from one address that none more is looked at now."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "Too many API keys that are not valid came from your address; this one was not looked"
+            f" at. Try again in {retry_after_seconds} s.",
+            retry_after_seconds,
+        )
+
+
+class TooManyWaiting(TryLater):
+    """A submission would bring its owner's IDs that are under way over the limit.
+
+    Nobody can tell when enough of them have ended, so it is a minute that is asked for.
+    """
+
+    def __init__(self, limit: int, *, under_way_count: int, asked_count: int) -> None:
+        super().__init__(
+            f"At most {limit:,} of your IDs may be under way; {under_way_count:,} are, in"
+            f" ingestions that have not ended, and this submission has {asked_count:,}. Nothing was"
+            " stored.",
+            retry_after_seconds=60,
+        )
+        self.limit = limit
+        self.under_way_count = under_way_count
+        self.asked_count = asked_count
+
+
+class MoreThanMayWait(IngestError):
+    """A submission is larger by itself than what its owner may have under way."""
+
+    def __init__(self, limit: int, *, asked_count: int) -> None:
+        super().__init__(
+            f"At most {limit:,} of your IDs may be under way, and this submission alone has"
+            f" {asked_count:,}: submit fewer at once."
+        )
+        self.limit = limit
+        self.asked_count = asked_count
+
+
 class StaleClaim(IngestError):
     """The batch was given to another worker, so this one may not settle it."""
 
@@ -194,6 +258,10 @@ class SnapshotExpired(DatabaseError):
 
 class MigrationError(IngestError):
     """The schema of the database cannot be brought to the one this code needs."""
+
+
+class MaintenanceRefused(IngestError):
+    """What was asked of the database file as a whole is not safe; nothing was changed."""
 
 
 class RequestFailed(IngestError):

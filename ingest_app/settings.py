@@ -23,6 +23,7 @@ from ingest_app.source_sections import (
 )
 
 DEFAULT_SOURCE = "default"
+LOG_FORMATS = ("plain", "json")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -60,6 +61,7 @@ class Settings:
     max_waiting_ids: int | None = None
     max_requests_per_minute: int | None = None
     log_format: str = "plain"
+    log_requests: bool = False
     retention_days: float | None = None
     webhook_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
@@ -103,7 +105,8 @@ class SettingsSchema(SourceSchema):
     max_requests_per_minute = count(
         1, 1_000_000, says="Requests of an API key that has no limit of its own."
     )
-    log_format = choice("plain", "json", says="How the log is written; json: one object a line.")
+    log_format = choice(*LOG_FORMATS, says="How the log is written; json: one object a line.")
+    log_requests = flag("Log every request that was answered, as an event.")
     retention_days = number(
         0.001, 36_600, says="Ended ingestions are deleted after so many days; none keeps them."
     )
@@ -136,9 +139,34 @@ def instance_path_of(given: Mapping[str, Any]) -> str | None:
     return None if path in (None, "") else str(Path(str(path)).absolute())
 
 
-def database_url_of(instance_path: Path, given: Mapping[str, Any]) -> str:
-    """The address of the database alone, for who needs neither sources nor their secrets."""
-    return str(_merged(instance_path, given)["database_url"])
+@dataclass(frozen=True)
+class StoreSettings:
+    """What concerns the database alone, for who needs neither sources nor their secrets."""
+
+    database_url: str
+    retention_days: float | None
+    source_names: frozenset[str]
+
+
+def load_store_settings(
+    instance_path: Path, given: Mapping[str, Any], *, environ: Mapping[str, str]
+) -> StoreSettings:
+    """Merge and check these settings, and no others (SettingsError names the bad one)."""
+    merged = _merged(instance_path, given)
+    sources = merged.get("sources")
+    names = {DEFAULT_SOURCE, *(sources if isinstance(sources, Mapping) else ())}
+    own = ("database_url", "retention_days")
+    try:
+        loaded = SettingsSchema(only=own).load({key: merged[key] for key in own if key in merged})
+    except ValidationError as error:
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise SettingsError(sentence(messages, given=given, environ=environ)) from error
+    return StoreSettings(loaded["database_url"], loaded.get("retention_days"), frozenset(names))
+
+
+def log_format_of(instance_path: Path, given: Mapping[str, Any]) -> str:
+    """The log's form alone, unchecked, for who logs before the settings are read."""
+    return str(_merged(instance_path, given).get("log_format", LOG_FORMATS[0]))
 
 
 def load_settings(

@@ -58,6 +58,13 @@ class ApiKey:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True)
+class KeyMatch:
+    """A key that begins as one that is known; holder: None when it is another, or revoked."""
+
+    holder: Identity | None
+
+
 def create_key(
     database: Database,
     name: str,
@@ -120,13 +127,20 @@ def is_open(database: Database) -> bool:
         return fetch_value(connection, _ANY, {}) is None
 
 
-def holder_of(database: Database, token: Token) -> Identity | None:
-    """Whoever has this key; None when it is not known, or revoked."""
+def match_key(database: Database, token: Token) -> KeyMatch | None:
+    """What is known of the key that this one says it is; None when none begins so."""
     with database.read() as connection:
         row = fetch_first(connection, _BY_PREFIX, {"the_prefix": token.prefix})
-    if row is None or not token.matches(row.digest) or row.revoked_at is not None:
+    if row is None:
         return None
-    return identity_in(row)
+    is_valid = token.matches(row.digest) and row.revoked_at is None
+    return KeyMatch(identity_in(row) if is_valid else None)
+
+
+def holder_of(database: Database, token: Token) -> Identity | None:
+    """Whoever has this key; None when it is not known, or revoked."""
+    match = match_key(database, token)
+    return match.holder if match else None
 
 
 def owns(database: Database, owner: str, ingestion_id: str) -> bool:

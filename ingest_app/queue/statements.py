@@ -120,6 +120,13 @@ IDEMPOTENT_INGESTION = select(ingestions.c.id, ingestions.c.request_digest).wher
     ingestions.c.idempotency_key == bindparam("the_key"),
     ingestions.c.submitted_by.is_not_distinct_from(bindparam("the_submitter", type_=Text)),
 )
+UNDER_WAY_ID_COUNT = select(func.coalesce(func.sum(ingestions.c.id_count), 0)).where(
+    ingestions.c.submitted_by == bindparam("the_submitter", type_=Text),
+    ingestions.c.ended_at.is_(None),
+)
+IS_PRUNED = select(ingestions.c.id).where(
+    ingestions.c.id == bindparam("the_ingestion", type_=Text), ingestions.c.pruned_at.is_not(None)
+)
 IS_CANCELLED = (
     select(ingestions.c.cancelled_at.is_not(None))
     .join(batches, batches.c.ingestion_id == ingestions.c.id)

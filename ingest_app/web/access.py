@@ -12,17 +12,18 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, g, request
 
 from ingest_app.access.identity import ANYBODY, Identity
-from ingest_app.access.keys import holder_of, is_open, owns
-from ingest_app.access.tokens import read_token
+from ingest_app.access.keys import is_open, owns
 from ingest_app.errors import (
     KeyNeeded,
-    KeyRefused,
     NotForStrangers,
     RoleTooLow,
     UnknownIngestion,
 )
 from ingest_app.runtime import current_runtime
 from ingest_app.states import Role
+from ingest_app.web.attempts import holder_of_sent_key
+from ingest_app.web.limits import count_request
+from ingest_app.web.sessions import signed_in
 from ingest_app.web.strangers import comes_from_this_machine
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -34,6 +35,9 @@ SECURITY_SCHEME = {
     "scheme": "bearer",
     "description": "An API key, from `ingest keys create`. While there is none, none is needed.",
 }
+
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""What every route may answer that is not public."""
 
 _NOT_OURS: Mapping[str, Role | None] = {
     "dashboard.static": None,
@@ -75,13 +79,18 @@ def current_identity() -> Identity:
     return identity
 
 
+def nobody_needs_a_key() -> bool:
+    """True while no key has been created."""
+    return is_open(current_runtime().database)
+
+
 def document_access(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add to an operation of the OpenAPI document who may use it, and what others are answered."""
     role = doc_info.get("role")
     if role is not None:
         doc["security"] = [{"key": []}, {}]
         doc["x-role"] = str(role)
-        for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        for status in _REFUSALS:
             doc.setdefault("responses", {}).setdefault(int(status), status.name)
     return doc
 
@@ -103,6 +112,7 @@ def _check() -> None:
     if needed is None:
         return
     g.identity = identity = _identify()
+    count_request(identity)
     if not identity.role.includes(needed):
         raise RoleTooLow(identity.role, needed)
     ingestion_id = (request.view_args or {}).get("ingestion_id")
@@ -113,10 +123,12 @@ def _check() -> None:
 def _identify() -> Identity:
     if "Authorization" in request.headers:
         return _holder()
-    runtime = current_runtime()
-    if not is_open(runtime.database):
+    holder = signed_in()
+    if holder is not None:
+        return holder
+    if not nobody_needs_a_key():
         raise KeyNeeded
-    if not runtime.settings.allow_anonymous and not comes_from_this_machine(request):
+    if not current_runtime().settings.allow_anonymous and not comes_from_this_machine(request):
         raise NotForStrangers
     return ANYBODY
 
@@ -124,11 +136,7 @@ def _identify() -> Identity:
 def _holder() -> Identity:
     given = request.authorization
     text = given.token if given is not None and given.type == "bearer" else None
-    token = text and read_token(text)
-    holder = token and holder_of(current_runtime().database, token)
-    if not holder:
-        raise KeyRefused
-    return holder
+    return holder_of_sent_key(text)
 
 
 def _check_owner(owner: str, ingestion_id: str) -> None:

@@ -9,9 +9,10 @@ import flask_smorest
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from ingest_app.errors import KeyNeeded, RoleTooLow
+from ingest_app.errors import KeyNeeded, RoleTooLow, TooManyRequests
 from ingest_app.states import Role
 from ingest_app.web.access import SECURITY_SCHEME, document_access
+from ingest_app.web.limits import LIMIT_HEADER, POLICY_HEADER
 from ingest_app.web.parsing import StrictParser
 from ingest_app.web.problems import (
     CONTENT_TYPE,
@@ -58,6 +59,7 @@ _EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
         "Some values are not allowed; errors says which and what is allowed.",
         {"priority": ["Must be one of: HIGH, MEDIUM, LOW."]},
     ),
+    HTTPStatus.TOO_MANY_REQUESTS: ("/sources", str(TooManyRequests(60, 12)), {}),
     HTTPStatus.INTERNAL_SERVER_ERROR: (
         "/ingest",
         "Something went wrong inside the service; its log says what.",
@@ -147,6 +149,9 @@ def _documented(
     answer: dict[str, Any] = {"description": status.phrase, "content": content}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer["headers"] = {"Retry-After": _RETRY_AFTER}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        limits = {"RateLimit-Policy": POLICY_HEADER, "RateLimit": LIMIT_HEADER}
+        answer["headers"] = {"Retry-After": _RETRY_AFTER, **limits}
     if status == HTTPStatus.UNAUTHORIZED:
         answer["headers"] = {"WWW-Authenticate": _CHALLENGE}
     return answer

@@ -76,7 +76,8 @@ def extend_ingestions() -> None:
         ["submitted_by", "created_at", "id"],
         HAS_SUBMITTER,
     )
-    index("ix_ingestions_under_way", "ingestions", ["submitted_by", "id_count"], IS_UNDER_WAY)
+    under_way = ["submitted_by", "ended_at", "id_count"]
+    index("ix_ingestions_under_way", "ingestions", under_way, IS_UNDER_WAY)
     index("ix_ingestions_for_pruning", "ingestions", ["ended_at"], HAS_ENDED)
     key = ["idempotency_key", "submitted_by"]
     index("ix_ingestions_by_idempotency_key", "ingestions", key, HAS_KEY, unique=True)

@@ -70,6 +70,7 @@ class Queue:
         *,
         key: str | None = None,
         submitted_by: str | None = None,
+        max_waiting_ids: int | None = None,
     ) -> str:
         return submit_ingestion(
             self.database,
@@ -79,6 +80,7 @@ class Queue:
             clock=self.clock,
             idempotency_key=key,
             submitted_by=submitted_by,
+            max_waiting_ids=max_waiting_ids,
         )
 
     def ask(self, *, worker: str = "worker", clock: Clock | None = None) -> Claim | Refusal:

@@ -49,6 +49,11 @@ def flask(*arguments: str) -> list[str]:
     return [str(_SCRIPTS / "flask"), "--app", "ingest_app", *arguments]
 
 
+def ingest(*arguments: str) -> list[str]:
+    """A command of `ingest`."""
+    return [str(_SCRIPTS / "ingest"), *arguments]
+
+
 def until(
     look: Callable[[], Found | None], what: str, *, room_seconds: float = ROOM_SECONDS
 ) -> Found:

@@ -85,7 +85,11 @@ def test_closed_service_stays_so_for_those_who_may_be_anonymous(
         ("Basic !", 'Bearer realm="ingest", error="invalid_token"'),
         ("Digest username=x", 'Bearer realm="ingest", error="invalid_token"'),
         ("", 'Bearer realm="ingest", error="invalid_token"'),
-        (f"Bearer {make_token().text}", 'Bearer realm="ingest", error="invalid_token"'),
+        pytest.param(
+            f"Bearer {make_token().text}",
+            'Bearer realm="ingest", error="invalid_token"',
+            id="unknown",  # the token differs in each process that collects the tests
+        ),
     ],
 )
 def test_what_is_no_valid_key_is_told_so(

@@ -15,6 +15,7 @@ NOT_OVER_HTTP = {
     errors.UnusableKeyName,
     errors.SettingsError,  # at start
     errors.MigrationError,  # at start
+    errors.MaintenanceRefused,  # an operator's
     errors.StaleClaim,  # a worker's
     errors.SlotTaken,  # a worker's
     errors.UpstreamError,  # a worker's
