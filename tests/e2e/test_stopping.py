@@ -99,7 +99,7 @@ def test_second_signal_of_an_impatient_person_leaves_nothing_triggered(
         _wait_until_in_flight(service, 2)
         stopped_at = _boot_seconds()
         service.send_signal_to_group(first)
-        until(lambda: _boot_seconds() > stopped_at + 1, "the person becomes impatient")
+        until(lambda: _boot_seconds() > stopped_at + 2, "the person becomes impatient")
         service.send_signal_to_group(signal.SIGINT)
         service.wait_for_exit()
         ledger = service.ledger()

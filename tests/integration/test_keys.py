@@ -31,7 +31,7 @@ def test_holder_is_who_it_was_created_for(queue: Queue) -> None:
 
 def test_key_itself_is_nowhere_in_the_database(queue: Queue) -> None:
     token = create(queue)
-    secret = token.text.rpartition("_")[2]
+    secret = token.text.split("_", 2)[2]
     file = queue.database.engine.url.database
     with queue.database.engine.connect() as connection:
         connection.exec_driver_sql("COMMIT")
