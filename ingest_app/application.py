@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask
@@ -15,13 +16,16 @@ from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
+from ingest_app.errors import MigrationError, SettingsError
 from ingest_app.extensions import db, migrate
 from ingest_app.migrating import migrate as migrate_database
-from ingest_app.migrating import schema_revision
+from ingest_app.migrating import schema_is_current, schema_revision
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
 from ingest_app.sources import options_of
 from ingest_app.web import register_web
+from ingest_app.web.entries import IngestionEntrySchema
+from ingest_app.webhooks import Webhooks
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
@@ -34,7 +38,8 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:
-        Dispatcher(runtime).attach(app)
+        webhooks = Webhooks(runtime, describe=IngestionEntrySchema().dump)
+        Dispatcher(runtime, webhooks).attach(app)
     register_web(app)
     register_dashboard(app)
     return app
@@ -43,6 +48,27 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
 def configured_database_path() -> Path:
     """The database file that the settings name; it need not exist. Raises SettingsError."""
     return Path(str(_configured_url().database))
+
+
+@contextmanager
+def configured_database() -> Iterator[Database]:
+    """The database that the settings name, for as long as the block lasts; nothing is migrated.
+
+    Raises SettingsError when there is none, MigrationError when its schema is not this version's.
+    """
+    url = _configured_url()
+    if not Path(str(url.database)).is_file():
+        raise SettingsError(f"There is no database {url.database} yet; the service makes it.")
+    database = Database(create_engine(url, **sqlite.engine_options()))
+    try:
+        if not schema_is_current(database):
+            raise MigrationError(
+                f"The schema of {url.database} is not that of this version: ingest db upgrade"
+                " brings an older one to it."
+            )
+        yield database
+    finally:
+        database.engine.dispose()
 
 
 def upgrade_database() -> tuple[Path, str | None, str | None]:

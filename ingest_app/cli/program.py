@@ -37,6 +37,7 @@ _SECTIONS = {
         "serve": "serve:serve",
         "db": "db:db",
         "verify": "verify:verify",
+        "webhooks": "webhooks:webhooks",
         "completion": "completion:completion",
     },
 }
