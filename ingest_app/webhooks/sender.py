@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from ingest_app.queue.deliveries import (
     put_off,
     seconds_until_due,
 )
+from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.listing import IngestionEntry, read_ended
 from ingest_app.runtime import Runtime
 from ingest_app.webhooks.endpoint import Endpoint
@@ -32,6 +34,9 @@ LOOK_SECONDS = 5.0
 
 _FAULT_SECONDS = 1.0
 """How long to wait after a fault of the database, or of ours."""
+
+_PAUSE_SECONDS = 0.01
+"""Between two calls: dispatching needs the write lock, too, which each of them takes twice."""
 
 _STOP_SECONDS = 5.0
 """How long a stop waits for a call at most: what it does not see the end of is told again."""
@@ -55,12 +60,17 @@ class Sender:
         self._runtime = runtime
         self._endpoint = endpoint
         self._describe = describe
+        self._is_kept = False
         self._called = threading.Event()
         # A call that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
 
     def start(self) -> None:
-        """Begin to send (RuntimeError when there is no thread left)."""
+        """Let ends from now on be told, and begin to send (RuntimeError without a thread)."""
+        try:
+            self._keep_endpoint()
+        except DatabaseError as error:  # the thread will do it
+            emit(_log, "webhooks_postponed", level=logging.WARNING, reason=error)
         self._thread.start()
 
     def wake(self) -> None:
@@ -88,6 +98,11 @@ class Sender:
             self._record(delivery, answer)
         return 0.0
 
+    def _keep_endpoint(self) -> None:
+        if not self._is_kept:
+            keep_endpoint(self._runtime.database, is_wanted=True, clock=self._runtime.clock)
+            self._is_kept = True
+
     def _run(self) -> None:
         delay_seconds = 0.0
         while not self.stopping:
@@ -95,10 +110,13 @@ class Sender:
             self._called.clear()
             if not self.stopping:
                 delay_seconds = self._advance(is_called=is_called)
+                if not delay_seconds:
+                    time.sleep(_PAUSE_SECONDS)  # whoever calls meanwhile is heard after it
 
     def _advance(self, *, is_called: bool) -> float:
         """Send one if there is any; seconds until there may be more to do."""
         try:
+            self._keep_endpoint()
             # The claim waits for the transaction that has called, a look would come too early.
             wait_seconds = 0.0 if is_called else self._look()
             return wait_seconds or self.send_next()

@@ -31,11 +31,12 @@ class Webhooks:
 
     def start(self) -> None:
         """From now on what the settings say holds for the database too; begin to send."""
-        self._keep_endpoint()
-        if self._endpoint is not None:
-            self._sender = Sender(self._runtime, self._endpoint, self._describe)
-            delivery_added.connect(self._wake)
-            self._sender.start()
+        if self._endpoint is None:
+            self._remove_endpoint()
+            return
+        self._sender = Sender(self._runtime, self._endpoint, self._describe)
+        delivery_added.connect(self._wake)
+        self._sender.start()
 
     def stop_claiming(self) -> None:
         """Begin no call from now on; may be called by a signal handler."""
@@ -49,14 +50,12 @@ class Webhooks:
             self._sender.stop(deadline)
             self._sender = None
 
-    def _keep_endpoint(self) -> None:
-        is_wanted = self._endpoint is not None
+    def _remove_endpoint(self) -> None:
+        database, clock = self._runtime.database, self._runtime.clock
         try:
-            count = keep_endpoint(
-                self._runtime.database, is_wanted=is_wanted, clock=self._runtime.clock
-            )
+            count = keep_endpoint(database, is_wanted=False, clock=clock)
         except DatabaseError as error:  # the next start will do it
-            emit(_log, "webhook_endpoint_not_kept", level=logging.WARNING, reason=error)
+            emit(_log, "webhook_endpoint_not_removed", level=logging.WARNING, reason=error)
             return
         if count:
             emit(_log, "webhooks_given_up", level=logging.WARNING, count=count)

@@ -13,20 +13,25 @@ import pytest
 import trustme
 from standardwebhooks.webhooks import Webhook
 
+from ingest_app import source_loop
 from ingest_app.clock import SystemClock
 from ingest_app.deadline import Deadline
+from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
 from ingest_app.queue.deliveries import claim_delivery, mark_delivered, seconds_until_due
 from ingest_app.queue.delivery_listing import DeliveryEntry, list_deliveries
+from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.listing import IngestionEntry
+from ingest_app.queue.submit import submit_ingestion
 from ingest_app.runtime import Runtime
 from ingest_app.settings import Settings
+from ingest_app.states import Priority
 from ingest_app.webhook_settings import new_secret
-from ingest_app.webhooks import Webhooks, endpoint, sender
+from ingest_app.webhooks import Webhooks, endpoint, sender, telling
 from ingest_app.webhooks.endpoint import Endpoint
 from ingest_app.webhooks.sender import Sender
-from tests.support.fetching import TIMEOUT_SECONDS
+from tests.support.fetching import TIMEOUT_SECONDS, FakeSource
 from tests.support.queues import Queue
 from tests.support.raw_answers import raw, reply
 from tests.support.raw_upstream import Answer, Exchange, Upstream, serving
@@ -381,6 +386,38 @@ def test_fault_of_the_database_only_puts_the_sender_off(
     told.wait()
 
 
+def test_endpoint_that_cannot_be_noted_at_the_start_is_noted_later(
+    queue: Queue, told: Told, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_FAULT_SECONDS", 0.01)
+    faults = [DatabaseBusy("busy"), DatabaseBusy("busy")]
+    noted = threading.Event()
+
+    def keep_late(*given: Any, **more: Any) -> None:
+        if faults:
+            raise faults.pop()
+        keep_endpoint(*given, **more)
+        noted.set()
+
+    monkeypatch.setattr(sender, "keep_endpoint", keep_late)
+    start()
+    assert noted.wait(TIMEOUT_SECONDS)
+    cancel_one(queue)
+    told.wait()
+
+
+def test_removal_that_fails_keeps_nobody_from_starting(
+    rig: Rig, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise DatabaseBusy("busy")
+
+    monkeypatch.setattr(telling, "keep_endpoint", busy)
+    rig.end()
+    start(webhook_url=None, webhook_secret=None)
+    assert rig.state() == ("waiting", None)
+
+
 def test_stop_does_not_wait_for_an_endpoint_that_hangs(
     queue: Queue, upstream: Upstream, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +436,28 @@ def test_stop_does_not_wait_for_an_endpoint_that_hangs(
     webhooks.stop(deadline)
     assert not deadline.is_over()
     assert queue.rows("SELECT claim_token IS NULL FROM webhook_deliveries") == [(0,)]
+
+
+def test_dispatcher_starts_it_and_stops_it(
+    queue: Queue, upstream: Upstream, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_loop, "make_source", lambda _settings: FakeSource())
+    monkeypatch.setattr(sender, "LOOK_SECONDS", FAR_AWAY_SECONDS)
+    runtime = Runtime(settings_for(upstream), queue.database, SystemClock())
+    dispatcher = Dispatcher(runtime, Webhooks(runtime, describe=describe))
+    dispatcher.start()
+    try:
+        source = runtime.settings.source("default")
+        submit_ingestion(
+            queue.database, ids=[1], priority=Priority.HIGH, source=source, clock=runtime.clock
+        )
+        told.wait()
+    finally:
+        dispatcher.stop_claiming()
+        dispatcher.stop(grace_seconds=TIMEOUT_SECONDS)
+    cancel_one(queue)
+    assert "webhooks" not in {thread.name for thread in threading.enumerate()}
+    assert len(upstream.seen) == 1
 
 
 def test_endpoint_waits_as_long_as_the_standard_advises() -> None:
