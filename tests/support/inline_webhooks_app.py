@@ -13,6 +13,7 @@ _tell = settling._tell
 
 
 def _keep(sender: Sender) -> None:
+    sender._keep_endpoint()
     _senders.append(sender)
 
 
