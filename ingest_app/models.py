@@ -359,12 +359,23 @@ class BrowserSession(Base):
 
 
 class WebhookEndpoint(Base):
-    """Whom to tell of ingestions that end from now on; the settings have its address and secret."""
+    """Whom to tell of ingestions that end from now on; the settings have its address and secret.
+
+    `failure_count` counts the failures of different deliveries since the last success, of which
+    `failed_delivery_id` is the last; nothing is sent before `backoff_until`.
+    """
 
     __tablename__ = "webhook_endpoints"
+    __table_args__ = (
+        CheckConstraint("failure_count >= 0", name="failure_count"),
+        is_time("backoff_until"),
+    )
 
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime]
+    failure_count: Mapped[int] = mapped_column(server_default="0")
+    failed_delivery_id: Mapped[int | None] = mapped_column(BigKey)
+    backoff_until: Mapped[datetime | None]
 
 
 class WebhookDelivery(Base):
@@ -372,7 +383,7 @@ class WebhookDelivery(Base):
 
     `ended_at` is the ingestion's then: when it was retried since, there is nothing to tell. It is
     tried at `next_attempt_at`, NULL when there is nothing left to do: it was delivered, or given
-    up. Who tries holds it until `lease_expires_at`.
+    up. Who tries holds it by `claim_token`, until another may at `next_attempt_at`.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -382,8 +393,10 @@ class WebhookDelivery(Base):
             "(next_attempt_at IS NULL) = (delivered_at IS NOT NULL OR given_up_at IS NOT NULL)",
             name="next_attempt_at",
         ),
+        CheckConstraint(
+            "claim_token IS NULL OR next_attempt_at IS NOT NULL", name="claim_is_leased"
+        ),
         is_time("next_attempt_at"),
-        is_time("lease_expires_at"),
         Index(
             "ix_webhook_deliveries_due",
             "next_attempt_at",
@@ -406,7 +419,6 @@ class WebhookDelivery(Base):
     ended_at: Mapped[datetime]
     attempt_count: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
-    lease_expires_at: Mapped[datetime | None]
     claim_token: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
     given_up_at: Mapped[datetime | None]

@@ -20,6 +20,7 @@ from ingest_app.source_sections import (
     SourceSchema,
     count,
 )
+from ingest_app.webhook_settings import read_webhook
 
 DEFAULT_SOURCE = "default"
 LOG_FORMATS = ("plain", "json")
@@ -60,7 +61,8 @@ class Settings:
     log_requests: log every request that was answered, as an event.
     retention_days: ended ingestions are deleted after so many days; None to keep them.
     webhook_url: who is told when an ingestion ends; None for nobody.
-    webhook_secret: what these calls are signed with, as https://www.standardwebhooks.com has it.
+    webhook_secret: what these calls are signed with, as https://www.standardwebhooks.com has it;
+        while it is exchanged, the new one and the old one with a space between.
     """
 
     database_url: str
@@ -165,11 +167,13 @@ def load_settings(
 
     given: settings by name, from the environment or a caller; they come before the file's.
     options_of: the schema of what a kind of source may set, by the kind's name.
-    environ: where `${NAME}` in what a source sets is looked up.
+    environ: where `${NAME}` in what a source or the webhook sets is looked up.
     """
     try:
         loaded = _SettingsSchema().load(_merged(instance_path, given))
-        return _build(loaded, SectionReader(loaded, options_of=options_of, environ=environ))
+        webhook = read_webhook(loaded, environ)
+        reader = SectionReader(loaded, options_of=options_of, environ=environ)
+        return _build({**loaded, "webhook_url": None, "webhook_secret": None, **webhook}, reader)
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(_sentence(messages)) from error
