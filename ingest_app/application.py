@@ -31,7 +31,7 @@ from ingest_app.settings import (
     load_store_settings,
     log_format_of,
 )
-from ingest_app.sources import options_of
+from ingest_app.sources import make_source, options_of
 from ingest_app.tracing import trace_requests
 from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
@@ -78,6 +78,17 @@ def configured_store() -> tuple[Path, StoreSettings]:
     """The same with the settings that concern the database alone. Raises SettingsError."""
     url, settings = _configured_store()
     return Path(str(url.database)), settings
+
+
+def check_settings() -> None:
+    """Raise SettingsError if the service could not start with the settings as they are now.
+
+    The database is not opened.
+    """
+    app, settings = _configure({})
+    parse_url(settings.database_url, Path(app.instance_path))
+    for source in settings.sources.values():
+        make_source(source)  # calls nothing yet, but says if it cannot
 
 
 def upgrade_database() -> tuple[Path, str | None, str | None]:
@@ -129,7 +140,7 @@ def _configured_url() -> URL:
 def _configured_store() -> tuple[URL, StoreSettings]:
     given = read_environment()
     instance_path = _instance_path(given)
-    settings = load_store_settings(instance_path, given)
+    settings = load_store_settings(instance_path, given, environ=os.environ)
     return parse_url(settings.database_url, instance_path), settings
 
 

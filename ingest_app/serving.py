@@ -51,13 +51,11 @@ class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 def on_starting(server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
     try:
-        runtime = runtime_of(create_app())
-        for source in runtime.settings.sources.values():
-            make_source(source)  # calls nothing yet, but says if it cannot
-        _check_who_can_reach(runtime, server.cfg.address)
+        _check_usable(server)
     except IngestError as error:
         print(f"ingest cannot start: {error}", file=sys.stderr)
         sys.exit(_UNUSABLE)
+    _check_at_every_reload(server)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -93,6 +91,34 @@ def worker_exit(_server: Any, worker: Any) -> None:
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
     request_times_of(app).flush()
     stop_tracing()
+
+
+def _check_usable(server: Any) -> None:
+    runtime = runtime_of(create_app())
+    try:
+        for source in runtime.settings.sources.values():
+            make_source(source)  # calls nothing yet, but says if it cannot
+        _check_who_can_reach(runtime, server.cfg.address)
+    finally:
+        # A connection that is open while gunicorn forks would be shared by two processes.
+        runtime.database.engine.dispose()
+
+
+def _check_at_every_reload(server: Any) -> None:
+    # gunicorn has no hook that may refuse: it stops the service when a new worker cannot start.
+    reload = server.reload
+
+    def reload_if_usable() -> None:
+        try:
+            _check_usable(server)
+        except Exception as error:  # whatever it is, gunicorn would stop the service for it, too
+            server.log.error("reload_refused reason=%s", error)
+            return
+        if server.cfg.preload_app:
+            server.log.warning("settings_not_reloaded reason=with --preload only a restart does it")
+        reload()
+
+    server.reload = reload_if_usable
 
 
 def _check_who_can_reach(runtime: Runtime, addresses: Sequence[str | tuple[str, int]]) -> None:

@@ -44,6 +44,7 @@ _SECTIONS = {
         "restore": "restore:restore",
         "prune": "prune:prune",
         "webhooks": "webhooks:webhooks",
+        "settings": "settings:settings",
         "completion": "completion:completion",
     },
 }
