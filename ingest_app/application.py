@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask
@@ -15,19 +16,25 @@ from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
+from ingest_app.errors import SettingsError
 from ingest_app.extensions import db, migrate
+from ingest_app.logs import log_json_to_stderr
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.migrating import schema_revision
 from ingest_app.runtime import Runtime
 from ingest_app.settings import (
+    LOG_FORMATS,
     Settings,
     StoreSettings,
     instance_path_of,
     load_settings,
     load_store_settings,
+    log_format_of,
 )
 from ingest_app.sources import options_of
+from ingest_app.tracing import trace_requests
 from ingest_app.web import register_web
+from ingest_app.web.access import needed_roles
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
@@ -37,12 +44,16 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     Raises SettingsError, MigrationError or DatabaseError.
     """
     app, settings = _configure(overrides or {})
+    if settings.log_format == "json":
+        log_json_to_stderr()
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:
         Dispatcher(runtime).attach(app)
     register_web(app)
     register_dashboard(app)
+    needed_roles(app)  # each route has to say who may use it
+    trace_requests(app, os.environ)
     return app
 
 
@@ -57,18 +68,44 @@ def configured_store() -> tuple[Path, StoreSettings]:
     return Path(str(url.database)), settings
 
 
+def configured_log_format() -> str:
+    """The form of the log that the settings name; plain when they cannot be read."""
+    given = read_environment()
+    try:
+        return log_format_of(_instance_path(given), given)
+    except SettingsError:  # it will be said where they are read whole
+        return LOG_FORMATS[0]
+
+
 def upgrade_database() -> tuple[Path, str | None, str | None]:
     """Create or migrate the database that the settings name: its file, revision before and now.
 
     Raises SettingsError, MigrationError or DatabaseError.
     """
     url = _configured_url()
-    make_folder_of(url)
-    database = Database(create_engine(url, **sqlite.engine_options()))
-    try:
+    with _opened(url) as database:
         before = schema_revision(database)
         migrate_database(database)
         return Path(str(url.database)), before, schema_revision(database)
+
+
+@contextmanager
+def configured_database() -> Iterator[Database]:
+    """The database that the settings name, created or migrated where it has to be, for a command.
+
+    Raises SettingsError, MigrationError or DatabaseError.
+    """
+    with _opened(_configured_url()) as database:
+        migrate_database(database)
+        yield database
+
+
+@contextmanager
+def _opened(url: URL) -> Iterator[Database]:
+    make_folder_of(url)
+    database = Database(create_engine(url, **sqlite.engine_options()))
+    try:
+        yield database
     finally:
         database.engine.dispose()
 
@@ -79,14 +116,20 @@ def _configured_url() -> URL:
 
 def _configured_store() -> tuple[URL, StoreSettings]:
     given = read_environment()
-    instance_path = Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
+    instance_path = _instance_path(given)
     settings = load_store_settings(instance_path, given)
     return parse_url(settings.database_url, instance_path), settings
 
 
+def _instance_path(given: Mapping[str, object]) -> Path:
+    return Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
+
+
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
     given = {**read_environment(), **overrides}
-    app = Flask(__package__, instance_path=instance_path_of(given))
+    # What is static has blueprints of its own.
+    app = Flask(__package__, static_folder=None, instance_path=instance_path_of(given))
+    app.url_map.merge_slashes = False  # else a redirect, to wherever the request says this is
     settings = load_settings(
         Path(app.instance_path), given, options_of=options_of, environ=os.environ
     )

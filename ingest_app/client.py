@@ -43,11 +43,15 @@ class Client:
         self,
         url: str = DEFAULT_URL,
         *,
+        key: str | None = None,
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Connect to nothing yet; ValueError when `url` is no address of a service."""
-        self._connection = Connection(url, session=session, sleep=sleep)
+        """Connect to nothing yet; ValueError when `url` or `key` cannot be one.
+
+        url: the address of a service. key: an API key; None to go without.
+        """
+        self._connection = Connection(url, key=key, session=session, sleep=sleep)
 
     def submit(self, submission: Body, *, key: str | None) -> str:
         """Hand over IDs, and return the ingestion's id.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
@@ -10,8 +11,9 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+import requests.auth
 from requests import Response
-from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError
 from urllib3.util import Retry
 
 from ingest_app.client_shape import fits
@@ -26,6 +28,8 @@ _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 _LONGEST_PAUSE_SECONDS = 30.0
 _NO_ADDRESS = "It must be an address like http://127.0.0.1:8000."
+_NO_KEY = "The API key has characters that none has; it is not shown here."
+_KEY = re.compile(r"[!-~]{1,512}", re.ASCII)
 _CHUNK_BYTES = 64 * 1024
 _MAY_PASS = frozenset(
     {
@@ -46,12 +50,21 @@ class Connection:
     """
 
     def __init__(
-        self, url: str, *, session: requests.Session | None, sleep: Callable[[float], None]
+        self,
+        url: str,
+        *,
+        key: str | None,
+        session: requests.Session | None,
+        sleep: Callable[[float], None],
     ) -> None:
-        """Connect to nothing yet; ValueError when `url` is no address of a service."""
+        """Connect to nothing yet; ValueError when `url` or `key` cannot be one."""
         _check_url(url)
+        if key is not None and not _KEY.fullmatch(key):
+            raise ValueError(_NO_KEY)
         self.url = url.rstrip("/")
         self._session = session or _session_for(self.url)
+        if key is not None:
+            self._session.auth = _Bearer(key)
         self._sleep = sleep
 
     def get(self, path: str, shape: type[_Shape], **query: Any) -> _Shape:
@@ -90,10 +103,14 @@ class Connection:
 
     def _send(self, method: str, path: str, *, is_repeatable: bool = True, **more: Any) -> Response:
         pauses = iter(_PAUSES_SECONDS if is_repeatable else ())
+        may_have_arrived = False
         while True:
             try:
                 return self._send_once(method, path, **more)
             except RequestFailed as failure:
+                may_have_arrived = failure.may_have_arrived = (
+                    may_have_arrived or failure.may_have_arrived
+                )
                 pause_seconds = next(pauses, None)
                 if pause_seconds is None or not _is_worth_repeating(failure):
                     raise
@@ -109,7 +126,10 @@ class Connection:
                 **more,
             )
         except (requests.RequestException, HTTPError) as error:
-            raise RequestFailed(f"{self._place} cannot be reached: {_reason(error)}.") from error
+            raise RequestFailed(
+                f"{self._place} cannot be reached: {_reason(error)}.",
+                may_have_arrived=not _is_of_connecting(error),
+            ) from error
         except UnicodeDecodeError as error:  # a redirect to no text, at which requests looks
             raise self._foreign() from error
         if answer.status_code >= HTTPStatus.MULTIPLE_CHOICES:
@@ -161,6 +181,17 @@ class Connection:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
+class _Bearer(requests.auth.AuthBase):
+    """Sends an API key; as a session's `auth`, since ~/.netrc would come before a header."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -203,6 +234,13 @@ def _reason(error: BaseException) -> str:
             return seen.strerror.lower()
         seen = seen.__cause__ or seen.__context__
     return "the connection broke off without an answer"
+
+
+def _is_of_connecting(error: BaseException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    (cause, *_) = (*error.args, None)
+    return isinstance(getattr(cause, "reason", None), NewConnectionError)
 
 
 def _problem_in(answer: Response) -> Mapping[str, Any]:

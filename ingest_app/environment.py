@@ -10,7 +10,7 @@ from flask import Config
 
 from ingest_app.settings import SETTING_NAMES
 
-_CLIENTS_NAMES = frozenset({"url"})
+_CLIENTS_NAMES = frozenset({"url", "api_key"})
 """What the command line takes from the environment; the service has no use for it."""
 
 _log = logging.getLogger(__name__)

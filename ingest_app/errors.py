@@ -47,6 +47,130 @@ class IdempotencyKeyReused(IngestError):
         self.ingestion_id = ingestion_id
 
 
+class KeyNeeded(IngestError):
+    """Nothing was sent that says who makes the request, and only some may."""
+
+    def __init__(self) -> None:
+        super().__init__("Send an API key, as in Authorization: Bearer ing_...")
+
+
+class KeyRefused(IngestError):
+    """What was sent is no API key that is valid."""
+
+    def __init__(self) -> None:
+        super().__init__("This API key is not known here, or was revoked.")
+
+
+class RoleTooLow(IngestError):
+    """The API key is valid, but not for this."""
+
+    def __init__(self, role: str, needed: str) -> None:
+        super().__init__(f"This needs an API key with the role {needed}; yours has {role}.")
+        self.role = role
+        self.needed = needed
+
+
+class NotForStrangers(IngestError):
+    """No API key was created, so the service answers this machine alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No API key has been created, so the service answers only its own machine, without a"
+            " proxy between: create a key (ingest keys create), or set INGEST_ALLOW_ANONYMOUS=1."
+        )
+
+
+class KeyNameTaken(IngestError):
+    """There is an API key of this name already, perhaps a revoked one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is an API key named {name} already; names are not used twice.")
+        self.name = name
+
+
+class UnknownKey(IngestError):
+    """No API key has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no API key named {name}.")
+        self.name = name
+
+
+class UnusableKeyName(IngestError):
+    """An API key or owner may not be named so."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is no name for an API key or owner: 1 to 63 letters, digits and . _ @ -,"
+            " beginning with a letter or digit."
+        )
+        self.name = name
+
+
+class TryLater(IngestError):
+    """There was too much of it; later the same may be accepted.
+
+    retry_after_seconds: how much later.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyRequests(TryLater):
+    """The API key has made as many requests within a minute as it may."""
+
+    def __init__(self, limit: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"This API key may make {limit:,} requests a minute, and has; the next one in"
+            f" {retry_after_seconds} s.",
+            retry_after_seconds,
+        )
+        self.limit = limit
+
+
+class TooManyAttempts(TryLater):
+    """So many keys that are not valid came from one address that none more is looked at now."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "Too many API keys that are not valid came from your address; this one was not looked"
+            f" at. Try again in {retry_after_seconds} s.",
+            retry_after_seconds,
+        )
+
+
+class TooManyWaiting(TryLater):
+    """A submission would bring its owner's IDs that are under way over the limit.
+
+    Nobody can tell when enough of them have ended, so it is a minute that is asked for.
+    """
+
+    def __init__(self, limit: int, *, under_way_count: int, asked_count: int) -> None:
+        super().__init__(
+            f"At most {limit:,} of your IDs may be under way; {under_way_count:,} are, in"
+            f" ingestions that have not ended, and this submission has {asked_count:,}. Nothing was"
+            " stored.",
+            retry_after_seconds=60,
+        )
+        self.limit = limit
+        self.under_way_count = under_way_count
+        self.asked_count = asked_count
+
+
+class MoreThanMayWait(IngestError):
+    """A submission is larger by itself than what its owner may have under way."""
+
+    def __init__(self, limit: int, *, asked_count: int) -> None:
+        super().__init__(
+            f"At most {limit:,} of your IDs may be under way, and this submission alone has"
+            f" {asked_count:,}: submit fewer at once."
+        )
+        self.limit = limit
+        self.asked_count = asked_count
+
+
 class StaleClaim(IngestError):
     """The batch was given to another worker, so this one may not settle it."""
 
@@ -146,6 +270,7 @@ class RequestFailed(IngestError):
     status: of its answer; None when there was none, or none to the end.
     errors: which fields it did not accept and why, as in its problem (RFC 9457).
     retry_after_seconds: how long it asked to be left alone.
+    may_have_arrived: False when no connection was made, so that nothing can have been sent.
     """
 
     def __init__(
@@ -155,11 +280,13 @@ class RequestFailed(IngestError):
         status: int | None = None,
         errors: Mapping[str, Any] | None = None,
         retry_after_seconds: float = 0.0,
+        may_have_arrived: bool = True,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.errors = errors or {}
         self.retry_after_seconds = retry_after_seconds
+        self.may_have_arrived = may_have_arrived
 
     @property
     def is_refusal(self) -> bool:

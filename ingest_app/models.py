@@ -63,14 +63,23 @@ class Ingestion(Base):
         is_time("ended_at"),
         is_time("pruned_at"),
         Index("ix_ingestions_by_age", "created_at", "id"),
-        Index("ix_ingestions_by_submitter", "submitted_by", "created_at", "id"),
-        # How much a submitter has under way is a sum over this index alone.
+        Index(
+            "ix_ingestions_by_submitter",
+            "submitted_by",
+            "created_at",
+            "id",
+            sqlite_where=text("submitted_by IS NOT NULL"),
+            postgresql_where=text("submitted_by IS NOT NULL"),
+        ),
+        # How much a submitter has under way is a sum over this index alone, with ended_at in it,
+        # or SQLite would look each row up to see that it is NULL.
         Index(
             "ix_ingestions_under_way",
             "submitted_by",
+            "ended_at",
             "id_count",
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
+            sqlite_where=text("ended_at IS NULL AND submitted_by IS NOT NULL"),
+            postgresql_where=text("ended_at IS NULL AND submitted_by IS NOT NULL"),
         ),
         Index(
             "ix_ingestions_for_pruning",
@@ -382,6 +391,12 @@ class WebhookDelivery(Base):
             postgresql_where=text("next_attempt_at IS NOT NULL"),
         ),
         Index("ix_webhook_deliveries_by_ingestion", "ingestion_id"),
+        Index(
+            "ix_webhook_deliveries_given_up",
+            "given_up_at",
+            sqlite_where=text("given_up_at IS NOT NULL"),
+            postgresql_where=text("given_up_at IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -398,6 +413,71 @@ class WebhookDelivery(Base):
     last_error: Mapped[str | None]
 
 
+class DispatchTotal(Base):
+    """What the counted rows of the ledger add up to; it stays when they are deleted.
+
+    `late_up_to` is the bucket of the slot's lateness: its upper bound in seconds, "+Inf" for the
+    last, "unknown" where there was no call, or no slot before. `late_seconds` is their sum.
+    """
+
+    __tablename__ = "dispatch_totals"
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", DispatchOutcome), name="outcome"),
+        CheckConstraint(
+            "dispatch_count >= 0 AND late_seconds >= 0 AND slots_used >= 0 AND slots_wasted >= 0",
+            name="sums",
+        ),
+    )
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    late_up_to: Mapped[str] = mapped_column(primary_key=True)
+    dispatch_count: Mapped[int] = mapped_column(BigKey)
+    late_seconds: Mapped[float]
+    slots_used: Mapped[int] = mapped_column(BigKey)
+    slots_wasted: Mapped[int] = mapped_column(BigKey)
+
+
+class DispatchCounting(Base):
+    """How far the ledger is counted: up to this id, but for `uncounted_dispatches`.
+
+    `step_count` tells who counts whether another has counted meanwhile.
+    """
+
+    __tablename__ = "dispatch_counting"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    counted_up_to: Mapped[int] = mapped_column(BigKey)
+    step_count: Mapped[int] = mapped_column(BigKey)
+
+
+class UncountedDispatch(Base):
+    """A row of the ledger that had no outcome yet when those around it were counted."""
+
+    __tablename__ = "uncounted_dispatches"
+
+    dispatch_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+
+
+class RequestTotal(Base):
+    """How many requests were answered, and how long that took together.
+
+    `route` is the rule, not the path; `status` a class such as "2xx". `took_up_to` is the bucket:
+    its upper bound in seconds, or "+Inf".
+    """
+
+    __tablename__ = "request_totals"
+    __table_args__ = (CheckConstraint("request_count >= 0 AND seconds >= 0", name="sums"),)
+
+    route: Mapped[str] = mapped_column(primary_key=True)
+    method: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    took_up_to: Mapped[str] = mapped_column(primary_key=True)
+    request_count: Mapped[int] = mapped_column(BigKey)
+    seconds: Mapped[float]
+
+
 # The queue's statements are written on the tables: without the ORM's work they cost half.
 ingestions = cast(Table, Ingestion.__table__)
 batches = cast(Table, Batch.__table__)
@@ -409,6 +489,10 @@ api_keys = cast(Table, ApiKey.__table__)
 browser_sessions = cast(Table, BrowserSession.__table__)
 webhook_endpoints = cast(Table, WebhookEndpoint.__table__)
 webhook_deliveries = cast(Table, WebhookDelivery.__table__)
+dispatch_totals = cast(Table, DispatchTotal.__table__)
+dispatch_counting = cast(Table, DispatchCounting.__table__)
+uncounted_dispatches = cast(Table, UncountedDispatch.__table__)
+request_totals = cast(Table, RequestTotal.__table__)
 
 # A view made by the migrations; it is not in the metadata, so that no migration tries to make it
 # a table.

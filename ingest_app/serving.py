@@ -10,14 +10,22 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from ingest_app import create_app
+from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
-from ingest_app.errors import IngestError
-from ingest_app.runtime import runtime_of
+from ingest_app.errors import IngestError, SettingsError
+from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
+from ingest_app.metrics.request_times import request_times_of
+from ingest_app.runtime import Runtime, runtime_of
 from ingest_app.sources import make_source
+from ingest_app.tracing import start_tracing, stop_tracing
+from ingest_app.web.strangers import is_loopback
 
 _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
@@ -33,11 +41,20 @@ _ONE_REQUEST_SECONDS = 1.0
 """Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
 
 
-def on_starting(_server: Any) -> None:
+class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines as JSON, from the first one on."""
+
+    def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ARG002
+        super()._set_handler(log, output, JsonFormatter(), stream)
+
+
+def on_starting(server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
     try:
-        for source in runtime_of(create_app()).settings.sources.values():
+        runtime = runtime_of(create_app())
+        for source in runtime.settings.sources.values():
             make_source(source)  # calls nothing yet, but says if it cannot
+        _check_who_can_reach(runtime, server.cfg.address)
     except IngestError as error:
         print(f"ingest cannot start: {error}", file=sys.stderr)
         sys.exit(_UNUSABLE)
@@ -46,6 +63,7 @@ def on_starting(_server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Start to dispatch, and stop claiming at the very signal that stops the worker."""
     _log_like_gunicorn(worker)
+    start_tracing()
     dispatcher = dispatcher_of(worker.wsgi)
     if dispatcher is None:
         return
@@ -65,11 +83,27 @@ def pre_request(_worker: Any, request: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Let the batches in flight finish; gunicorn calls this when it has answered all requests."""
-    dispatcher = dispatcher_of(worker.wsgi) if getattr(worker, "wsgi", None) else None
+    app = getattr(worker, "wsgi", None)
+    if app is None:
+        return
+    dispatcher = dispatcher_of(app)
     if dispatcher is not None:
         told_at = getattr(worker, "told_to_stop_at", time.monotonic())
         spent_seconds = time.monotonic() - told_at
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
+    request_times_of(app).flush()
+    stop_tracing()
+
+
+def _check_who_can_reach(runtime: Runtime, addresses: Sequence[str | tuple[str, int]]) -> None:
+    hosts = [address[0] for address in addresses if isinstance(address, tuple)]
+    others = [host for host in hosts if not is_loopback(host) or not host]
+    if others and not runtime.settings.allow_anonymous and is_open(runtime.database):
+        raise SettingsError(
+            f"No API key has been created, and {others[0] or '0.0.0.0'} can be reached from other"
+            " machines: create one (ingest keys create NAME --role operator), listen on 127.0.0.1,"
+            " or set INGEST_ALLOW_ANONYMOUS=1."
+        )
 
 
 def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
@@ -92,7 +126,9 @@ def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
 
 
 def _log_like_gunicorn(worker: Any) -> None:
-    logger = logging.getLogger("ingest_app")
+    if runtime_of(worker.wsgi).settings.log_format == "json":
+        write_json([*worker.log.error_log.handlers, *worker.log.access_log.handlers])
+    logger = logging.getLogger(OUR_LOGGER)
     logger.handlers = worker.log.error_log.handlers
     logger.setLevel(worker.log.error_log.level)
     logger.propagate = False

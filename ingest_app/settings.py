@@ -22,6 +22,7 @@ from ingest_app.source_sections import (
 )
 
 DEFAULT_SOURCE = "default"
+LOG_FORMATS = ("plain", "json")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -56,6 +57,7 @@ class Settings:
     max_waiting_ids, max_requests_per_minute: of an API key that has no limit of its own; None for
         no limit.
     log_format: "plain", or "json" for one JSON object a line.
+    log_requests: log every request that was answered, as an event.
     retention_days: ended ingestions are deleted after so many days; None to keep them.
     webhook_url: who is told when an ingestion ends; None for nobody.
     webhook_secret: what these calls are signed with, as https://www.standardwebhooks.com has it.
@@ -72,6 +74,7 @@ class Settings:
     max_waiting_ids: int | None = None
     max_requests_per_minute: int | None = None
     log_format: str = "plain"
+    log_requests: bool = False
     retention_days: float | None = None
     webhook_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
@@ -101,7 +104,8 @@ class _SettingsSchema(SourceSchema):
     session_hours = fields.Float(validate=validate.Range(0.01, 24 * 366))
     max_waiting_ids = count(1, 2**53)
     max_requests_per_minute = count(1, 1_000_000)
-    log_format = fields.String(validate=validate.OneOf(("plain", "json")))
+    log_format = fields.String(validate=validate.OneOf(LOG_FORMATS))
+    log_requests = fields.Boolean()
     retention_days = fields.Float(validate=validate.Range(0.001, 36_600))
     webhook_url = fields.String()
     webhook_secret = fields.String()
@@ -143,6 +147,11 @@ def load_store_settings(instance_path: Path, given: Mapping[str, Any]) -> StoreS
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(_sentence(messages)) from error
     return StoreSettings(loaded["database_url"], loaded.get("retention_days"), frozenset(names))
+
+
+def log_format_of(instance_path: Path, given: Mapping[str, Any]) -> str:
+    """The log's form alone, unchecked, for who logs before the settings are read."""
+    return str(_merged(instance_path, given).get("log_format", LOG_FORMATS[0]))
 
 
 def load_settings(

@@ -21,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     FromClause,
     Integer,
     Select,
@@ -230,6 +231,13 @@ def epoch_seconds(time: ColumnElement[datetime]) -> ColumnElement[int]:
     """The whole seconds from 1970 to a time as it is stored; None of what is no time."""
     # Without the fraction, which strftime rounds.
     return cast(func.strftime("%s", func.substr(time, 1, 19)), Integer)
+
+
+def seconds_between(start: ColumnElement[datetime], end: ColumnElement[datetime]) -> Any:
+    """The seconds from one time to another as they are stored, exact to the microsecond."""
+    # SQLite's own functions for times know milliseconds only.
+    fractions = [cast(func.substr(time, 20), Float) for time in (start, end)]
+    return (epoch_seconds(end) - epoch_seconds(start)) + (fractions[1] - fractions[0])
 
 
 def along(index: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from ingest_app.client import DEFAULT_URL, Client
+from ingest_app.cli.connecting import client_of
+from ingest_app.client import DEFAULT_URL
 from ingest_app.errors import RequestFailed
 
 
@@ -31,9 +31,8 @@ def complete_ingestion_id(
     context: click.Context, _: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """The newest ingestions whose id begins so, with what they are; none without the service."""
-    make_client: Callable[[str], Client] = context.obj or Client
     try:
-        listed = make_client(context.params.get("url") or DEFAULT_URL).ingestions(limit=50)
+        listed = client_of(context, context.params.get("url") or DEFAULT_URL).ingestions(limit=50)
         newest = list(islice(listed, 50))
     except (RequestFailed, ValueError):
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ingest_app.cli.options import ingestion_argument, speaks_to_service
-from ingest_app.cli.output import print_json
+from ingest_app.cli.output import note, print_json
 from ingest_app.cli.status import print_entry
 from ingest_app.client import Client
 from ingest_app.client_answers import Entry
@@ -19,7 +19,10 @@ def cancel(*, client: Client, ingestion_id: str, as_json: bool) -> None:
 
     Those in flight end by themselves; what was fetched is kept.
     """
+    before = client.ingestion(ingestion_id)
     _print(client.cancel(ingestion_id), as_json=as_json)
+    if not before["counts"]["yet_to_start"]:
+        note("None of its batches waited.")
 
 
 @click.command(short_help="Let failed batches wait again.")
@@ -31,7 +34,10 @@ def retry(*, client: Client, ingestion_id: str, all_ids: bool, as_json: bool) ->
 
     Batches that were cancelled stay so.
     """
+    before = client.ingestion(ingestion_id)
     _print(client.retry(ingestion_id, all_ids=all_ids), as_json=as_json)
+    if not before["counts"]["failed"]:
+        note("None of its batches had failed.")
 
 
 def _print(entry: Entry, *, as_json: bool) -> None:

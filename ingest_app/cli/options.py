@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ingest_app.cli.completion import complete_ingestion_id
-from ingest_app.client import DEFAULT_URL, Client
+from ingest_app.cli.connecting import client_of
+from ingest_app.client import DEFAULT_URL
 from ingest_app.states import Priority
 
 Command = Callable[..., int | None]
@@ -38,7 +39,7 @@ ingestion_argument = click.argument(
 def speaks_to_service(command: Command) -> Command:
     """Give a command --url and --json, and call it with `client` and `as_json`.
 
-    The context's object makes the client from the address; it is Client itself by default.
+    The key that it may need is in the environment alone: the arguments of a process can be seen.
     """
 
     @click.option(
@@ -53,11 +54,11 @@ def speaks_to_service(command: Command) -> Command:
     @click.pass_context
     @functools.wraps(command)
     def run(context: click.Context, /, *, url: str, **given: Any) -> int | None:
-        make_client: Callable[[str], Client] = context.obj or Client
         try:
-            client = make_client(url)
+            client = client_of(context, url)
         except ValueError as error:
-            raise click.BadParameter(str(error), context, param_hint="--url") from error
+            hint = "INGEST_API_KEY" if "key" in str(error) else "--url"
+            raise click.BadParameter(str(error), context, param_hint=hint) from error
         return command(client=client, **given)
 
     return run

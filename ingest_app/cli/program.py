@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from importlib import import_module
 from typing import Any
 
 import click
 
+from ingest_app.cli.connecting import KEY_VARIABLE
 from ingest_app.cli.exits import ExitStatus
 from ingest_app.cli.output import note
 from ingest_app.cli.refusals import describe_errors
@@ -36,6 +38,7 @@ _SECTIONS = {
     "For the operator": {
         "serve": "serve:serve",
         "db": "db:db",
+        "keys": "keys:keys",
         "verify": "verify:verify",
         "backup": "backup:backup",
         "restore": "restore:restore",
@@ -129,6 +132,8 @@ def _status_of(error: Exception) -> int:
     """Say what went wrong, and return what it is as an exit status."""
     if isinstance(error, RequestFailed):
         message = describe_errors(error.errors) or str(error)
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            message += f" Commands take it from {KEY_VARIABLE}."
         status = ExitStatus.REFUSED if error.is_refusal else ExitStatus.UNAVAILABLE
         return _tell(message, status, of=error)
     if isinstance(error, IngestError):

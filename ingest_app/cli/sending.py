@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from ingest_app.cli.exits import Interrupted
 from ingest_app.cli.output import note, shows_progress
@@ -84,9 +85,13 @@ class Sender:
                 raise explain(failure, part, self._advice(failure, part)) from failure
 
     def _advice(self, failure: RequestFailed, part: Part) -> str:
+        is_too_soon = failure.status == HTTPStatus.TOO_MANY_REQUESTS  # and not stored, it says
         if failure.is_refusal and part.number == 1:
             return ""
-        return f" {self._so_far(part.number - 1, is_in_doubt=not failure.is_refusal)}"
+        if is_too_soon and part.number == 1:
+            return f" Later, {self._safely}"
+        is_in_doubt = failure.may_have_arrived and not failure.is_refusal and not is_too_soon
+        return f" {self._so_far(part.number - 1, is_in_doubt=is_in_doubt)}"
 
     def _account(self, course: _Course) -> str:
         stored = course.stored

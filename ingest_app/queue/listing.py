@@ -52,11 +52,12 @@ class IngestionEntry:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which ingestions to list; None for any."""
+    """Which ingestions to list; None for any. `submitted_by` is the owner of an API key."""
 
     status: BatchStatus | None = None
     priority: Priority | None = None
     source: str | None = None
+    submitted_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def find_ingestions(
     entries: list[IngestionEntry] = []
     batch_count, last = 0, None
     # A cursor left open would hold the snapshot beyond its transaction.
-    with connection.execute(_newest(after)) as newest:
+    with connection.execute(_newest(wanted.submitted_by, after)) as newest:
         for looked_at, row in enumerate(newest):
             is_enough = len(entries) == limit or looked_at == MOST_LOOKED_AT
             if is_enough or (batch_count and batch_count + row.batch_count > _MOST_BATCHES):
@@ -114,10 +115,12 @@ def find_ingestions(
     return ListPage(entries, next_after=None)
 
 
-def _newest(after: Place | None) -> Select[Any]:
+def _newest(submitted_by: str | None, after: Place | None) -> Select[Any]:
     place = tuple_(ingestions.c.created_at, ingestions.c.id)
     newest_first = (ingestions.c.created_at.desc(), ingestions.c.id.desc())
     query = select(ingestions).where(_IS_SHOWN).order_by(*newest_first)
+    if submitted_by is not None:
+        query = query.where(ingestions.c.submitted_by == submitted_by)
     return (query if after is None else query.where(place < after)).limit(MOST_LOOKED_AT + 1)
 
 

@@ -123,6 +123,10 @@ IDEMPOTENT_INGESTION = select(ingestions.c.id, ingestions.c.request_digest).wher
 IS_PRUNED = select(ingestions.c.id).where(
     ingestions.c.id == bindparam("the_ingestion", type_=Text), ingestions.c.pruned_at.is_not(None)
 )
+UNDER_WAY_ID_COUNT = select(func.coalesce(func.sum(ingestions.c.id_count), 0)).where(
+    ingestions.c.submitted_by == bindparam("the_submitter", type_=Text),
+    ingestions.c.ended_at.is_(None),
+)
 IS_CANCELLED = (
     select(ingestions.c.cancelled_at.is_not(None))
     .join(batches, batches.c.ingestion_id == ingestions.c.id)

@@ -7,17 +7,23 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from blinker import Signal
 from sqlalchemy import Connection
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
-from ingest_app.errors import IdempotencyKeyReused
+from ingest_app.errors import IdempotencyKeyReused, MoreThanMayWait, TooManyWaiting
 from ingest_app.items import ItemId
-from ingest_app.prepared import change, fetch_first
+from ingest_app.prepared import change, fetch_first, fetch_value
 from ingest_app.queue.packing import Pack, add_packs, pack
-from ingest_app.queue.statements import ADD_BATCHES, ADD_INGESTION, IDEMPOTENT_INGESTION
+from ingest_app.queue.statements import (
+    ADD_BATCHES,
+    ADD_INGESTION,
+    IDEMPOTENT_INGESTION,
+    UNDER_WAY_ID_COUNT,
+)
 from ingest_app.settings import SourceSettings
 from ingest_app.states import Priority
 
@@ -38,15 +44,18 @@ def submit_ingestion(
     clock: Clock,
     idempotency_key: str | None = None,
     submitted_by: str | None = None,
+    max_waiting_ids: int | None = None,
 ) -> str:
     """Store an ingestion with all its batches and return its id; when this returns, it is on disk.
 
     idempotency_key: names the submission; when it comes again from the same submitter, the id of
         the first is returned and nothing is stored.
     submitted_by: the owner of the API key; None without one.
+    max_waiting_ids: how many IDs of this owner may be in ingestions that have not ended, this one
+        included; None for any number.
 
-    Raises IdempotencyKeyReused when the key came with another submission, and DatabaseError; then
-    nothing is stored.
+    Raises IdempotencyKeyReused when the key came with another submission, TooManyWaiting,
+    MoreThanMayWait, and DatabaseError; then nothing is stored.
     """
     packs = pack(ids, source.batch_size)
     ingestion: dict[str, object] = {
@@ -66,6 +75,7 @@ def submit_ingestion(
         # first.
         stored_id = _stored_before(connection, ingestion)
         if stored_id is None:
+            _check_waiting(connection, ingestion, max_waiting_ids)
             ingestion["created_at"] = clock.read().at
             change(connection, ADD_INGESTION, ingestion)
             _add_batches(connection, ingestion, packs)
@@ -99,6 +109,18 @@ def _stored_before(connection: Connection, ingestion: Mapping[str, object]) -> s
     if stored is not None and stored.request_digest != ingestion["request_digest"]:
         raise IdempotencyKeyReused(str(key), stored.id)
     return None if stored is None else str(stored.id)
+
+
+def _check_waiting(connection: Connection, ingestion: Mapping[str, Any], limit: int | None) -> None:
+    if limit is None:
+        return
+    asked_count = ingestion["id_count"]
+    if asked_count > limit:
+        raise MoreThanMayWait(limit, asked_count=asked_count)
+    whose = {"the_submitter": ingestion["submitted_by"]}
+    under_way_count = fetch_value(connection, UNDER_WAY_ID_COUNT, whose)
+    if under_way_count + asked_count > limit:
+        raise TooManyWaiting(limit, under_way_count=under_way_count, asked_count=asked_count)
 
 
 def _add_batches(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import cast
 
-from flask import Flask, Response
+from flask import Flask
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ingest_app.runtime import runtime_of
 from ingest_app.web import (
@@ -16,14 +17,18 @@ from ingest_app.web import (
     forecast,
     health,
     ingestions,
+    metrics,
     records,
     sources,
     status,
     submission,
 )
+from ingest_app.web.access import register_access
 from ingest_app.web.api import Api
-from ingest_app.web.browsers import refuse_other_sites
+from ingest_app.web.browsers import refuse_other_sites, secure
 from ingest_app.web.forecast_entries import ONE_OF_BOTH
+from ingest_app.web.limits import register_limits
+from ingest_app.web.observing import observe_requests
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
 
@@ -39,8 +44,12 @@ def register_web(app: Flask) -> None:
     app.config["MAX_CONTENT_LENGTH"] = runtime_of(app).settings.max_body_bytes + 1
     # Answers are read by people too: keys stand in the order in which the schemas name them.
     cast(DefaultJSONProvider, app.json).sort_keys = False
+    _trust_proxies(app, runtime_of(app).settings.trusted_proxy_count)
+    observe_requests(app)
     app.before_request(refuse_other_sites)
-    app.after_request(_forbid_sniffing)
+    register_limits(app)
+    register_access(app)
+    app.after_request(secure)
     register_problems(app)
     # The document names settings, which are the application's.
     with app.app_context():
@@ -70,11 +79,15 @@ def _register_api(app: Flask) -> None:
         sources,
         activity,
         health,
+        metrics,
     ):
         api.register_blueprint(module.blueprint)
     api.spec.components.schemas["PreviewQuery"].update(ONE_OF_BOTH)
 
 
-def _forbid_sniffing(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+def _trust_proxies(app: Flask, count: int) -> None:
+    # Whoever reaches the service directly could write these headers, too.
+    if count:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_prefix=count
+        )

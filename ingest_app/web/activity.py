@@ -9,6 +9,8 @@ from marshmallow import Schema, fields
 
 from ingest_app.queue.activity import MOST_COUNTED, Activity, Span, read_activity
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import Instant
 
@@ -73,6 +75,7 @@ class ActivitySchema(Schema):
 
 
 @blueprint.get("/activity")
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.arguments(ActivityQuerySchema(), location="query")
 @blueprint.response(200, ActivitySchema(), example=_EXAMPLE)

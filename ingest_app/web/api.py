@@ -9,6 +9,10 @@ import flask_smorest
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
+from ingest_app.errors import KeyNeeded, RoleTooLow, TooManyRequests
+from ingest_app.states import Role
+from ingest_app.web.access import SECURITY_SCHEME, document_access
+from ingest_app.web.limits import LIMIT_HEADER, POLICY_HEADER
 from ingest_app.web.parsing import StrictParser
 from ingest_app.web.problems import (
     CONTENT_TYPE,
@@ -24,9 +28,10 @@ _EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
         "The body is not JSON: Expecting value: line 1 column 9 (char 8).",
         {},
     ),
+    HTTPStatus.UNAUTHORIZED: ("/sources", str(KeyNeeded()), {}),
     HTTPStatus.FORBIDDEN: (
         "/sources/default/pause",
-        "A page of another site may not do this.",
+        str(RoleTooLow(Role.READER, Role.OPERATOR)),
         {},
     ),
     HTTPStatus.NOT_FOUND: (
@@ -54,6 +59,7 @@ _EXAMPLES: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
         "Some values are not allowed; errors says which and what is allowed.",
         {"priority": ["Must be one of: HIGH, MEDIUM, LOW."]},
     ),
+    HTTPStatus.TOO_MANY_REQUESTS: ("/sources", str(TooManyRequests(60, 12)), {}),
     HTTPStatus.INTERNAL_SERVER_ERROR: (
         "/ingest",
         "Something went wrong inside the service; its log says what.",
@@ -71,6 +77,11 @@ _RETRY_AFTER = {
     "description": "Seconds after which to try again.",
     "required": True,
     "schema": {"type": "integer", "minimum": 0},
+}
+_CHALLENGE = {
+    "description": "That a bearer token is wanted, and what was wrong with the one sent.",
+    "required": True,
+    "schema": {"type": "string"},
 }
 _ETAG = {
     "description": "Changes with the answer; send it back in If-None-Match. A stream has none.",
@@ -99,6 +110,8 @@ class Api(flask_smorest.Api):
         not_modified = {"description": "What If-None-Match named is still current."}
         self.spec.components.response(HTTPStatus.NOT_MODIFIED.name, not_modified, lazy=True)
 
+        self.spec.components.security_scheme("key", SECURITY_SCHEME)
+
     def _register_etag_headers(self) -> None:
         components = self.spec.components
         components.parameter("IF_NONE_MATCH", "header", _IF_NONE_MATCH)
@@ -112,6 +125,11 @@ class Blueprint(flask_smorest.Blueprint):
     """
 
     ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """Document who may use each route, too."""
+        super().__init__(*args, **more)
+        self._prepare_doc_cbks.append(document_access)
 
     def _set_etag_in_response(self, response: Response) -> None:
         # smorest's own says in its 304 neither which tag nor how long it holds.
@@ -131,4 +149,9 @@ def _documented(
     answer: dict[str, Any] = {"description": status.phrase, "content": content}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer["headers"] = {"Retry-After": _RETRY_AFTER}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        limits = {"RateLimit-Policy": POLICY_HEADER, "RateLimit": LIMIT_HEADER}
+        answer["headers"] = {"Retry-After": _RETRY_AFTER, **limits}
+    if status == HTTPStatus.UNAUTHORIZED:
+        answer["headers"] = {"WWW-Authenticate": _CHALLENGE}
     return answer

@@ -10,7 +10,8 @@ from marshmallow import Schema, fields, validate
 
 from ingest_app.queue.batch_listing import MOST_DISPATCHES, MOST_LOOKED_AT, list_batches
 from ingest_app.runtime import current_runtime
-from ingest_app.states import BatchStatus, DispatchOutcome
+from ingest_app.states import BatchStatus, DispatchOutcome, Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import Instant
 from ingest_app.web.schemas import (
@@ -152,6 +153,7 @@ class BatchListSchema(Schema):
 
 
 @blueprint.get("/ingestions/<ingestion_id>/batches", parameters=[_PATH])
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.arguments(BatchesQuerySchema(), location="query")
 @blueprint.response(200, BatchListSchema(), example=_EXAMPLE, headers=_HEADERS)

@@ -8,6 +8,8 @@ from typing import Any
 from ingest_app.queue.forecast import Forecast, read_forecast
 from ingest_app.queue.previews import Preview, preview_submission
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.forecast_entries import ForecastSchema, PreviewQuerySchema, PreviewSchema
 from ingest_app.web.schemas import INGESTION_ID_SCHEMA
@@ -68,6 +70,7 @@ _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGES
 
 
 @blueprint.get("/ingestions/<ingestion_id>/forecast", parameters=[_PATH])
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.response(200, ForecastSchema(), example=_FORECAST)
 @blueprint.doc(
@@ -88,6 +91,7 @@ def forecast(ingestion_id: str) -> Forecast:
 
 
 @blueprint.post("/forecast")
+@requires(Role.READER)
 @blueprint.arguments(PreviewQuerySchema(), examples=_ASKED)
 @blueprint.response(200, PreviewSchema(), example=_PREVIEW)
 @blueprint.doc(

@@ -8,6 +8,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from ingest_app.migrating import check_writable, schema_is_current
 from ingest_app.runtime import current_runtime
+from ingest_app.web.access import public
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.schemas import HealthSchema
 
@@ -18,6 +19,7 @@ _RETRY_AFTER_SECONDS = 30
 
 
 @blueprint.get("/healthz")
+@public
 @blueprint.response(200, HealthSchema(), description="The process answers.", example=_OK)
 @blueprint.doc(operationId="healthz", responses=answers(HTTPStatus.INTERNAL_SERVER_ERROR))
 def healthz() -> dict[str, str]:
@@ -29,6 +31,7 @@ def healthz() -> dict[str, str]:
 
 
 @blueprint.get("/readyz")
+@public
 @blueprint.response(200, HealthSchema(), description="Submissions can be stored.", example=_OK)
 @blueprint.doc(
     operationId="readyz",

@@ -20,6 +20,8 @@ from ingest_app.queue.listing import (
     read_ingestion,
 )
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import current_identity, requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import (
     IngestionEntrySchema,
@@ -66,6 +68,7 @@ _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGES
 
 
 @blueprint.get("/ingestions")
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.arguments(ListQuerySchema(), location="query")
 @blueprint.response(
@@ -91,6 +94,7 @@ def ingestions(query: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 @blueprint.get("/ingestions/<ingestion_id>", parameters=[_PATH])
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.response(200, IngestionEntrySchema(), example=_EXAMPLE)
 @blueprint.doc(
@@ -105,6 +109,7 @@ def ingestion(ingestion_id: str) -> IngestionEntry:
 
 
 @blueprint.post("/ingestions/<ingestion_id>/cancel", parameters=[_PATH])
+@requires(Role.SUBMITTER)
 @blueprint.response(200, IngestionEntrySchema(), example=_CANCELLED)
 @blueprint.doc(
     operationId="cancel",
@@ -126,6 +131,7 @@ def cancel(ingestion_id: str) -> IngestionEntry:
 
 
 @blueprint.post("/ingestions/<ingestion_id>/retry", parameters=[_PATH])
+@requires(Role.SUBMITTER)
 @blueprint.arguments(RetrySchema(), required=False, examples=_RETRY_EXAMPLES)
 @blueprint.response(200, IngestionEntrySchema(), example=_EXAMPLE)
 @blueprint.doc(
@@ -172,7 +178,12 @@ def _with_forecasts(query: dict[str, Any]) -> tuple[ListPage, Sequence[dict[str,
 
 
 def _wanted(query: dict[str, Any]) -> Wanted:
-    return Wanted(query.get("status"), query.get("priority"), query.get("source"))
+    return Wanted(
+        query.get("status"),
+        query.get("priority"),
+        query.get("source"),
+        submitted_by=current_identity().sees_only,
+    )
 
 
 def _where(query: dict[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,9 @@ def parse_idempotency_key(header: str | None) -> str | None:
 def _check_is_json(req: Request) -> None:
     if not is_json(req.mimetype):
         raise UnsupportedMediaType("Send JSON, with Content-Type: application/json.")
+    # A few kilobytes could unpack to gigabytes.
+    if req.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
 
 
 def _bounded_body(req: Request) -> bytes:

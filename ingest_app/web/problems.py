@@ -20,7 +20,13 @@ from ingest_app.errors import (
     DatabaseFull,
     IdempotencyKeyReused,
     IngestError,
+    KeyNeeded,
+    KeyRefused,
+    MoreThanMayWait,
     NoSuchSource,
+    NotForStrangers,
+    RoleTooLow,
+    TryLater,
     UnknownIngestion,
     UnknownSource,
 )
@@ -38,14 +44,27 @@ STATUS_OF: Mapping[type[IngestError], HTTPStatus] = {
     NoSuchSource: HTTPStatus.NOT_FOUND,
     IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
+    KeyNeeded: HTTPStatus.UNAUTHORIZED,
+    KeyRefused: HTTPStatus.UNAUTHORIZED,
+    RoleTooLow: HTTPStatus.FORBIDDEN,
+    NotForStrangers: HTTPStatus.FORBIDDEN,
+    TryLater: HTTPStatus.TOO_MANY_REQUESTS,
+    MoreThanMayWait: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """What our own errors are over HTTP; a subclass is what its nearest base is."""
 
 _FIELD_OF: Mapping[type[IngestError], str] = {
     UnknownSource: "source",
     IdempotencyKeyReused: "Idempotency-Key",
+    MoreThanMayWait: "ids",
 }
 """Which part of a request an error of ours is about, for the `errors` of its problem."""
+
+_CHALLENGES: Mapping[type[IngestError], str] = {
+    KeyNeeded: 'Bearer realm="ingest"',
+    KeyRefused: 'Bearer realm="ingest", error="invalid_token"',
+}
+"""What a 401 asks for in WWW-Authenticate (RFC 6750, section 3)."""
 
 _HTTP_DETAIL = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address; /docs lists what there is.",
@@ -87,6 +106,9 @@ class ProblemSchema(Schema):
         keys=fields.String(),
         metadata={"description": "Which field is wrong, and in `ids` which positions, from 0."},
     )
+    request_id = fields.String(
+        metadata={"description": "Of a fault of the service: what its log has, and X-Request-ID."}
+    )
 
 
 def register_problems(app: Flask) -> None:
@@ -101,7 +123,12 @@ def answer_ingest_error(error: IngestError) -> Response:
         return _answer_database_error(error)
     field = _FIELD_OF.get(type(error))
     errors = {field: [str(error)]} if field else {}
-    return _answer(_nearest(STATUS_OF, error), str(error), errors)
+    answer = _answer(_nearest(STATUS_OF, error), str(error), errors)
+    if type(error) in _CHALLENGES:
+        answer.headers["WWW-Authenticate"] = _CHALLENGES[type(error)]
+    if isinstance(error, TryLater):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
 def _answer_database_error(error: DatabaseError) -> Response:
@@ -134,7 +161,10 @@ def _nearest(table: Mapping[Any, Entry], error: Exception) -> Entry:
 
 def _answer(status: HTTPStatus, detail: str, errors: Mapping[str, object]) -> Response:
     # ASCII, so that a lone surrogate in a field's name cannot break the answer about it.
-    text = json.dumps(problem(status, detail, quote(request.path), errors))
+    members = problem(status, detail, quote(request.path), errors)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        members["request_id"] = events.REQUEST_ID.get()
+    text = json.dumps(members)
     return Response(text, status=status, content_type=CONTENT_TYPE)
 
 

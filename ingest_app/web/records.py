@@ -12,6 +12,8 @@ from werkzeug.exceptions import NotAcceptable
 
 from ingest_app.queue.records import IngestionRecords, RecordLine, find_records
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import RECORDS_DEFAULT, RecordPageSchema, RecordsQuerySchema
 from ingest_app.web.record_forms import csv_text, json_page, ndjson
@@ -66,6 +68,7 @@ _TEXTS = {
 
 
 @blueprint.get("/ingestions/<ingestion_id>/records", parameters=[_PATH])
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.arguments(RecordsQuerySchema(), location="query")
 @blueprint.response(200, RecordPageSchema(), example=_EXAMPLE, headers=_HEADERS)

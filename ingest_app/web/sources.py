@@ -8,6 +8,8 @@ from typing import Any
 from ingest_app.queue.control import pause_source, resume_source
 from ingest_app.queue.source_states import SourceState, read_source, read_sources
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import SourceListSchema, SourceStateSchema
 
@@ -52,6 +54,7 @@ _ANSWERS = answers(
 
 
 @blueprint.get("/sources")
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.response(200, SourceListSchema(), example={"sources": [_EXAMPLE]})
 @blueprint.doc(
@@ -70,6 +73,7 @@ def sources() -> dict[str, Any]:
 
 
 @blueprint.post("/sources/<name>/pause", parameters=[_PATH])
+@requires(Role.OPERATOR)
 @blueprint.response(200, SourceStateSchema(), example=_PAUSED)
 @blueprint.doc(operationId="pause", responses=_ANSWERS)
 def pause(name: str) -> SourceState:
@@ -84,6 +88,7 @@ def pause(name: str) -> SourceState:
 
 
 @blueprint.post("/sources/<name>/resume", parameters=[_PATH])
+@requires(Role.OPERATOR)
 @blueprint.response(200, SourceStateSchema(), example=_EXAMPLE)
 @blueprint.doc(operationId="resume", responses=_ANSWERS)
 def resume(name: str) -> SourceState:

@@ -11,6 +11,8 @@ from flask import Response, request, url_for
 
 from ingest_app.queue.reading import IngestionStatus, read_status
 from ingest_app.runtime import current_runtime
+from ingest_app.states import Role
+from ingest_app.web.access import requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.revalidation import revalidate
 from ingest_app.web.schemas import INGESTION_ID_SCHEMA, PageSchema, StatusSchema
@@ -44,6 +46,7 @@ _PATH = {"in": "path", "name": "ingestion_id", "required": True, "schema": INGES
 
 
 @blueprint.get("/status/<ingestion_id>", parameters=[_PATH])
+@requires(Role.READER)
 @blueprint.etag
 @blueprint.arguments(PageSchema(), location="query")
 @blueprint.response(200, StatusSchema(), example=_EXAMPLE, headers=_HEADERS)

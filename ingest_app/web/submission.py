@@ -10,8 +10,10 @@ from flask import request, url_for
 from ingest_app.items import ItemId
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.runtime import current_runtime
-from ingest_app.states import Priority
+from ingest_app.states import Priority, Role
+from ingest_app.web.access import current_identity, requires
 from ingest_app.web.api import Blueprint, answers
+from ingest_app.web.limits import max_waiting_ids
 from ingest_app.web.parsing import IDEMPOTENCY_KEY_PATTERN, parse_idempotency_key
 from ingest_app.web.schemas import AcknowledgementSchema, SubmissionSchema
 
@@ -47,6 +49,7 @@ _IDEMPOTENCY_KEY = {
 
 
 @blueprint.post("/ingest", parameters=[_IDEMPOTENCY_KEY])
+@requires(Role.SUBMITTER)
 @blueprint.arguments(SubmissionSchema(), examples=_EXAMPLES)
 @blueprint.response(
     200,
@@ -80,6 +83,7 @@ def ingest(submission: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
 
 def _submit(*, ids: list[ItemId], priority: Priority, source: str, key: str | None) -> str:
     runtime = current_runtime()
+    identity = current_identity()
     return submit_ingestion(
         runtime.database,
         ids=ids,
@@ -87,4 +91,6 @@ def _submit(*, ids: list[ItemId], priority: Priority, source: str, key: str | No
         source=runtime.settings.source(source),
         clock=runtime.clock,
         idempotency_key=key,
+        submitted_by=identity.owner,
+        max_waiting_ids=max_waiting_ids(identity),
     )

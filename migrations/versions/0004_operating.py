@@ -14,7 +14,8 @@ depends_on = None
 
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TIME = sa.DateTime(timezone=True)
-IS_UNDER_WAY = sa.text("ended_at IS NULL")
+HAS_SUBMITTER = sa.text("submitted_by IS NOT NULL")
+IS_UNDER_WAY = sa.text("ended_at IS NULL AND submitted_by IS NOT NULL")
 HAS_ENDED = sa.text("ended_at IS NOT NULL")
 HAS_KEY = sa.text("idempotency_key IS NOT NULL")
 IS_ANONYMOUS = sa.text("idempotency_key IS NOT NULL AND submitted_by IS NULL")
@@ -69,8 +70,14 @@ def extend_ingestions() -> None:
             batch.add_column(sa.Column(column, TIME, nullable=True))
             batch.create_check_constraint(op.f(f"ck_ingestions_{column}_is_time"), is_time(column))
     op.execute(NOTE_ENDS)
-    index("ix_ingestions_by_submitter", "ingestions", ["submitted_by", "created_at", "id"])
-    index("ix_ingestions_under_way", "ingestions", ["submitted_by", "id_count"], IS_UNDER_WAY)
+    index(
+        "ix_ingestions_by_submitter",
+        "ingestions",
+        ["submitted_by", "created_at", "id"],
+        HAS_SUBMITTER,
+    )
+    under_way = ["submitted_by", "ended_at", "id_count"]
+    index("ix_ingestions_under_way", "ingestions", under_way, IS_UNDER_WAY)
     index("ix_ingestions_for_pruning", "ingestions", ["ended_at"], HAS_ENDED)
     key = ["idempotency_key", "submitted_by"]
     index("ix_ingestions_by_idempotency_key", "ingestions", key, HAS_KEY, unique=True)

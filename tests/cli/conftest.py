@@ -60,8 +60,8 @@ def queue(app: Flask) -> Queue:
 def runner_of(adapter: BaseAdapter) -> Run:
     """`ingest …`, with this adapter in the network's place; it does not pause."""
 
-    def make_client(url: str) -> Client:
-        return Client(url, session=session_of(adapter), sleep=lambda _: None)
+    def make_client(url: str, *, key: str | None) -> Client:
+        return Client(url, key=key, session=session_of(adapter), sleep=lambda _: None)
 
     def run(*arguments: object, **more: Any) -> Result:
         environ = {"INGEST_URL": BASE_URL, **more.pop("env", {})}

@@ -338,3 +338,12 @@ def test_address_may_be_given() -> None:
     network = Scripted(Said(200, b'{"sources": []}'))
     runner_of(network)("sources", "--json", "--url", "http://other.test")
     assert network.requests[0].url == "http://other.test/sources"
+
+
+def test_cancel_and_retry_say_when_there_was_nothing_to_do(
+    run: Run, completed: str, failed: str
+) -> None:
+    assert "None of its batches waited." in run("cancel", completed).stderr
+    assert "None of its batches had failed." in run("retry", completed).stderr
+    assert run("retry", failed).stderr == ""
+    assert run("cancel", failed).stderr == ""

@@ -8,13 +8,17 @@ import json
 import re
 import shlex
 import signal
+import socket
 from typing import Any
 
 import pytest
 import requests
 from click.testing import Result
 from flask import Flask
+from urllib3.exceptions import MaxRetryError, NewConnectionError
 
+from ingest_app.client import Client
+from ingest_app.errors import RequestFailed
 from tests.support.adapters import LosingAnswers, Said, Scripted
 
 from .conftest import Run, one_line, runner_of, stored_ids
@@ -219,6 +223,32 @@ def test_what_answers_a_submission_but_is_not_the_service_is_in_doubt(said: Said
     line = one_line(runner_of(Scripted(said))("submit", "1", "--key", "k"), 4)
     assert "is not this service" in line
     assert line.endswith(f"It may have been stored all the same: {SAFELY}")
+
+
+def refused() -> requests.ConnectionError:
+    reason = NewConnectionError(None, "[Errno 111] Connection refused")
+    return requests.ConnectionError(MaxRetryError(None, "/ingest", reason))
+
+
+def test_where_nothing_was_sent_nothing_is_in_doubt() -> None:
+    line = one_line(runner_of(Scripted(*[refused()] * 5))("submit", "1", "--key", "k"), 4)
+    assert line.endswith("Nothing was sent.")
+
+
+def test_what_was_sent_once_stays_in_doubt() -> None:
+    lost = requests.ConnectionError("the answer was lost")
+    turns = [lost, *[refused()] * 4]
+    line = one_line(runner_of(Scripted(*turns))("submit", "1", "--key", "k"), 4)
+    assert line.endswith(f"It may have been stored all the same: {SAFELY}")
+
+
+def test_real_refusal_of_a_connection_is_known() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(RequestFailed) as found:
+        Client(f"http://127.0.0.1:{port}", sleep=lambda _: None).sources()
+    assert not found.value.may_have_arrived
 
 
 class Interrupting(io.RawIOBase):

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ingest_app.access.keys import create_key
+from ingest_app.clock import SystemClock
+from ingest_app.states import Role
+from tests.support.queues import opened
 from tests.support.service import Service, gunicorn, instance_path, running
 
 pytestmark = pytest.mark.contract
@@ -36,7 +40,24 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-def test_service_keeps_to_its_document_under_all_checks(service: Service, tmp_path: Path) -> None:
+def test_open_service_keeps_to_its_document_under_all_checks(
+    service: Service, tmp_path: Path
+) -> None:
+    check(service, tmp_path, example_count=60)
+
+
+def test_closed_service_does_so_for_a_submitter(service: Service, tmp_path: Path) -> None:
+    with opened(service.database) as database:
+        key = create_key(database, "contract", Role.SUBMITTER, clock=SystemClock())
+    header = f"Authorization: Bearer {key.text}"
+    check(service, tmp_path, "--header", header, example_count=30)
+    with opened(service.database) as database, database.read() as connection:
+        count = "SELECT count(*) FROM ingestions WHERE submitted_by = 'contract'"
+        assert connection.exec_driver_sql(count).scalar_one() > 0
+
+
+def check(service: Service, folder: Path, *more: str, example_count: int) -> None:
+    """Let schemathesis make requests up, in all its ways."""
     ended = subprocess.run(
         [
             str(Path(sys.executable).with_name("schemathesis")),
@@ -44,13 +65,14 @@ def test_service_keeps_to_its_document_under_all_checks(service: Service, tmp_pa
             f"{service.url}/openapi.json",
             "--checks=all",
             f"--phases={','.join(PHASES).lower()}",
-            "--max-examples=100",
+            f"--max-examples={example_count}",
             "--generation-deterministic",
             "--continue-on-failure",
             "--request-timeout=30",
             "--no-color",
+            *more,
         ],
-        cwd=tmp_path,  # it writes files there
+        cwd=folder,  # it writes files there
         env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.support.unique_keys", "PYTHONPATH": ROOT},
         capture_output=True,
         text=True,

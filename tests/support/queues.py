@@ -69,6 +69,8 @@ class Queue:
         priority: Priority = Priority.MEDIUM,
         *,
         key: str | None = None,
+        submitted_by: str | None = None,
+        max_waiting_ids: int | None = None,
     ) -> str:
         return submit_ingestion(
             self.database,
@@ -77,6 +79,8 @@ class Queue:
             source=self.source,
             clock=self.clock,
             idempotency_key=key,
+            submitted_by=submitted_by,
+            max_waiting_ids=max_waiting_ids,
         )
 
     def ask(self, *, worker: str = "worker", clock: Clock | None = None) -> Claim | Refusal:

@@ -14,7 +14,11 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from ingest_app import create_app
+from ingest_app.access.counters import Counters
+from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import runtime_of
+from ingest_app.web.limits import use_counters
+from tests.support.clocks import FakeClock
 
 MAX_IDS = 20
 MAX_BODY_BYTES = 8192
@@ -32,7 +36,17 @@ def app(tmp_path: Path, migrated_file: Path) -> Iterator[Flask]:
     shutil.copyfile(migrated_file, tmp_path / "ingest.db")  # quicker than to migrate each
     app = create_app({**SETTINGS, "instance_path": str(tmp_path)})
     yield app
+    request_times_of(app).flush()
     runtime_of(app).database.engine.dispose()
+
+
+@pytest.fixture
+def counters(app: Flask, tmp_path: Path, clock: FakeClock) -> Iterator[Counters]:
+    """What the application counts with, by the test's clock."""
+    counters = Counters(tmp_path / "ingest.db", clock)
+    use_counters(app, counters)
+    yield counters
+    counters.close()
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def test_document_lists_the_routes(document: dict[str, Any]) -> None:
         ("post", "/sources/{name}/resume"),
         ("get", "/healthz"),
         ("get", "/readyz"),
+        ("get", "/metrics"),
     } <= routes
 
 
@@ -60,6 +61,15 @@ def test_every_operation_can_fail(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for method in item.keys() - {"parameters"}:
             assert "500" in item[method]["responses"], (method, path)
+
+
+def test_every_guarded_operation_can_be_asked_for_too_often(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            is_guarded = "security" in item[method]
+            assert ("429" in item[method]["responses"]) == is_guarded, (method, path)
+    headers = document["components"]["responses"]["TOO_MANY_REQUESTS"]["headers"]
+    assert set(headers) == {"Retry-After", "RateLimit-Policy", "RateLimit"}
 
 
 def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:

@@ -10,6 +10,9 @@ from ingest_app.web.problems import STATUS_OF
 from .conftest import check_problem
 
 NOT_OVER_HTTP = {
+    errors.KeyNameTaken,
+    errors.UnknownKey,
+    errors.UnusableKeyName,
     errors.SettingsError,  # at start
     errors.MigrationError,  # at start
     errors.MaintenanceRefused,  # an operator's

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -237,6 +238,14 @@ def test_all_kinds_of_json_are_taken(client: FlaskClient, content_type: str) -> 
     body = '{"ids": [1], "priority": "LOW"}'
     answer = client.post("/ingest", data=body, content_type=content_type)
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "x"])
+def test_compressed_body_is_refused_unread(client: FlaskClient, encoding: str) -> None:
+    bomb = gzip.compress(b'{"ids": [' + b"1, " * 1_000 + b'1], "priority": "LOW"}')
+    headers = {"Content-Encoding": encoding}
+    answer = client.post("/ingest", data=bomb, headers=headers, content_type="application/json")
+    assert "Content-Encoding" in check_problem(answer, 415)["detail"]
 
 
 def test_a_body_of_exactly_the_limit_is_taken(client: FlaskClient) -> None:

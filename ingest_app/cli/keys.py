@@ -1,0 +1,129 @@
+"""`ingest keys`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ingest_app.cli.options import json_option
+from ingest_app.cli.output import note, print_json, print_table, say
+from ingest_app.states import Role
+
+if TYPE_CHECKING:
+    from ingest_app.access.keys import ApiKey
+
+_COLUMNS = ("NAME", "ROLE", "OWNER", "KEY", "WAITING IDS", "REQUESTS/MIN", "CREATED", "REVOKED")
+
+
+@click.group(short_help="API keys: create, list, revoke.")
+def keys() -> None:
+    """Say who may use the service, in the database that the settings name.
+
+    The first key closes the service to everybody who has none. What is changed here holds at once,
+    also for a service that runs.
+    """
+
+
+@keys.command()
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    required=True,
+    help="reader looks at its owner's ingestions, submitter hands over IDs too, operator does all.",
+)
+@click.option("--owner", help="Whose ingestions it is for.  [default: NAME]")
+@click.option(
+    "--max-waiting-ids",
+    type=click.IntRange(1, 2**53),
+    help="The most IDs of its owner in ingestions that have not ended.",
+)
+@click.option("--max-requests-per-minute", type=click.IntRange(1, 1_000_000))
+@json_option
+def create(
+    *,
+    name: str,
+    role: str,
+    owner: str | None,
+    max_waiting_ids: int | None,
+    max_requests_per_minute: int | None,
+    as_json: bool,
+) -> None:
+    """Create a key called NAME and print it: this once, for nothing can read it again."""
+    from ingest_app.access.keys import create_key  # noqa: PLC0415 (clients do without)
+    from ingest_app.application import configured_database  # noqa: PLC0415
+    from ingest_app.clock import SystemClock  # noqa: PLC0415
+
+    with configured_database() as database:
+        token = create_key(
+            database,
+            name,
+            Role(role),
+            clock=SystemClock(),
+            owner=owner,
+            max_waiting_ids=max_waiting_ids,
+            max_requests_per_minute=max_requests_per_minute,
+        )
+    if as_json:
+        print_json({"name": name, "role": role, "owner": owner or name, "key": token.text})
+        return
+    say(token.text)
+    note(f"{name} is a {role} for what {owner or name} submits. Keep the key: it is shown once.")
+
+
+@keys.command(name="list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """List all keys, the oldest first, by their beginning."""
+    from ingest_app.access.keys import list_keys  # noqa: PLC0415 (clients do without)
+    from ingest_app.application import configured_database  # noqa: PLC0415
+
+    with configured_database() as database:
+        found = list_keys(database)
+    if as_json:
+        for key in found:
+            print_json(_as_dict(key))
+    elif found:
+        print_table(_COLUMNS, [_row(key) for key in found])
+    else:
+        note("There is no key: the service is open. Create one with: ingest keys create NAME")
+
+
+@keys.command()
+@click.argument("name")
+@json_option
+def revoke(*, name: str, as_json: bool) -> None:
+    """Make the key called NAME worthless, at once and for good; sessions that it began end, too."""
+    from ingest_app.access.keys import revoke_key  # noqa: PLC0415 (clients do without)
+    from ingest_app.application import configured_database  # noqa: PLC0415
+    from ingest_app.clock import SystemClock  # noqa: PLC0415
+
+    with configured_database() as database:
+        key = revoke_key(database, name, clock=SystemClock())
+    if as_json:
+        print_json(_as_dict(key))
+    else:
+        say(f"{name} is revoked.")
+
+
+def _as_dict(key: ApiKey) -> dict[str, object]:
+    times = {"created_at": key.created_at, "revoked_at": key.revoked_at}
+    return {**vars(key), **{name: at and at.isoformat() for name, at in times.items()}}
+
+
+def _row(key: ApiKey) -> tuple[str, ...]:
+    return (
+        key.name,
+        key.role,
+        key.owner,
+        f"ing_{key.prefix}_...",
+        _limit(key.max_waiting_ids),
+        _limit(key.max_requests_per_minute),
+        f"{key.created_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"{key.revoked_at:%Y-%m-%d %H:%M:%S} UTC" if key.revoked_at else "-",
+    )
+
+
+def _limit(most: int | None) -> str:
+    return "default" if most is None else f"{most:,}"

@@ -1,0 +1,101 @@
+"""A service that strangers can reach: where it listens, and what it does with what they send."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.service import Service, gunicorn, run_to_end, running, until
+
+_BUSY = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("address", ["0.0.0.0:0", ":0", "[::]:0"])
+def test_open_service_does_not_listen_to_other_machines(tmp_path: Path, address: str) -> None:
+    ended = run_to_end(gunicorn("--bind", address), tmp_path)
+    assert ended.returncode == 2
+    assert "ingest keys create" in ended.stderr
+    assert "Listening at" not in ended.stderr
+
+
+@pytest.mark.e2e
+def test_open_service_listens_on_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    service = Service(tmp_path, gunicorn("--bind", f"unix:{path}", "--workers", "1"), {})
+    try:
+        until(path.exists, "a socket")
+        answer = exchange(str(path), f"{_BUSY}\r\n".replace("/healthz", "/sources").encode())
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    finally:
+        service.kill()
+
+
+def exchange(address: str | tuple[str, int], sent: bytes) -> bytes:
+    """What is answered to these bytes until the connection ends."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as connection:
+        connection.settimeout(30)
+        connection.connect(address)
+        try:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65_536), b""))
+        except ConnectionError:  # it had enough
+            return b""
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1")
+
+
+TWICE = "POST /forecast HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+REFUSED: dict[str, bytes] = {
+    "oversize header": f"{_BUSY}X-Long: {'x' * 20_000}\r\n\r\n".encode(),
+    "too many headers": _BUSY.encode() + b"A: b\r\n" * 500 + b"\r\n",
+    "oversize path": get("/" + "x" * 20_000),
+    "oversize key": f"{_BUSY}Authorization: Bearer {'x' * 20_000}\r\n\r\n".encode(),
+    "folded header": f"{_BUSY}X-A: b\r\n c\r\n\r\n".encode(),
+    "space before the colon": f"{_BUSY}Host : other\r\n\r\n".encode(),
+    "NUL in a header": f"{_BUSY}X-A: b\x00c\r\n\r\n".encode(),
+    "two lengths": f"{TWICE}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd".encode(),
+    "length and chunks": (
+        f"{TWICE}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode()
+    ),
+    "unknown coding": f"{TWICE}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n".encode(),
+    "no request": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}
+MISSING = [
+    "/ui/static/../pages.py",
+    "/ui/static/..%2fpages.py",
+    "/ui/static/%2e%2e/%2e%2e/settings.py",
+    "/ui/static//etc/passwd",
+    "/ui/static/%2fetc%2fpasswd",
+    "/docs/..%2f..%2fsettings.py",
+    "/docs/own/..%2f..%2fapi.py",
+    "/docs/%00",
+    "/status/..%2f..%2fingest.db",
+    "/status/%0d%0aSet-Cookie:%20a=b",
+    "/ui/ingestions/%0d%0aSet-Cookie:%20a=b/x",
+]
+
+
+@pytest.mark.e2e
+def test_what_strangers_send_is_refused_and_the_service_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path, simulated_latency_seconds=0) as service:
+        parts = urlsplit(service.url)
+        address = (str(parts.hostname), int(parts.port or 0))
+        for name, sent in REFUSED.items():
+            answer = exchange(address, sent)
+            assert answer[:10] in (b"", b"HTTP/1.1 4", b"HTTP/1.1 5"), (name, answer)
+            assert not answer.startswith(b"HTTP/1.1 500"), (name, answer)
+        for path in MISSING:
+            answer = exchange(address, get(path))
+            assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400")), (path, answer)
+            assert b"Set-Cookie" not in answer.partition(b"\r\n\r\n")[0], path
+        service.ingest([1])
+        service.wait_until_all_ended()
+        assert "Traceback" not in service.log
