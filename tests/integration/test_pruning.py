@@ -22,6 +22,7 @@ from ingest_app.queue.prunable import count_prunable
 from ingest_app.queue.pruning import ROOM, Pruned, prune
 from ingest_app.queue.reading import read_status
 from ingest_app.queue.records import find_records
+from ingest_app.queue.totals import count_dispatches, read_totals
 from ingest_app.verifying import verify
 from tests.integration.test_query_plans import plans
 from tests.support.clocks import DAY
@@ -318,6 +319,21 @@ def _interleave(queue: Queue) -> None:
         "UPDATE ingestions SET ended_at = '2026-01-01 00:00:00.000000' WHERE id = :it", it=short_one
     )
     assert read_status(queue.database, long_one).status == "triggered"
+
+
+@pytest.mark.parametrize("is_counted", [True, False], ids=["as shipped", "control"])
+def test_dispatches_are_counted_before_they_go(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, is_counted: bool
+) -> None:
+    ended(queue, 900)
+    queue.clock.move(2 * DAY)
+    if not is_counted:
+        monkeypatch.setattr(pruning, "count_dispatches", lambda _: True)
+    prune_all(queue)
+    count_dispatches(queue.database)
+    with queue.database.read() as connection:
+        counted = sum(of.outcomes["completed"] for of in read_totals(connection).values())
+    assert counted == (300 if is_counted else 0)
 
 
 def test_half_deleted_is_found_to_be_one_where_nobody_marked_it(queue: Queue) -> None:
