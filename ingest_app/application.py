@@ -16,14 +16,27 @@ from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
+from ingest_app.errors import MigrationError, SettingsError
 from ingest_app.extensions import db, migrate
+from ingest_app.logs import log_json_to_stderr
 from ingest_app.migrating import migrate as migrate_database
-from ingest_app.migrating import schema_revision
+from ingest_app.migrating import schema_is_current, schema_revision
 from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings, database_url_of, instance_path_of, load_settings
-from ingest_app.sources import options_of
+from ingest_app.settings import (
+    LOG_FORMATS,
+    Settings,
+    StoreSettings,
+    instance_path_of,
+    load_settings,
+    load_store_settings,
+    log_format_of,
+)
+from ingest_app.sources import make_source, options_of
+from ingest_app.tracing import trace_requests
 from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
+from ingest_app.web.entries import IngestionEntrySchema
+from ingest_app.webhooks import Webhooks
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
@@ -33,19 +46,49 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     Raises SettingsError, MigrationError or DatabaseError.
     """
     app, settings = _configure(overrides or {})
+    if settings.log_format == "json":
+        log_json_to_stderr()
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:
-        Dispatcher(runtime).attach(app)
+        webhooks = Webhooks(runtime, describe=IngestionEntrySchema().dump)
+        Dispatcher(runtime, webhooks).attach(app)
     register_web(app)
     register_dashboard(app)
     needed_roles(app)  # each route has to say who may use it
+    trace_requests(app, os.environ)
     return app
 
 
 def configured_database_path() -> Path:
     """The database file that the settings name; it need not exist. Raises SettingsError."""
     return Path(str(_configured_url().database))
+
+
+def configured_log_format() -> str:
+    """The form of the log that the settings name; plain when they cannot be read."""
+    given = read_environment()
+    try:
+        return log_format_of(_instance_path(given), given)
+    except SettingsError:  # it will be said where they are read whole
+        return LOG_FORMATS[0]
+
+
+def configured_store() -> tuple[Path, StoreSettings]:
+    """The same with the settings that concern the database alone. Raises SettingsError."""
+    url, settings = _configured_store()
+    return Path(str(url.database)), settings
+
+
+def check_settings() -> None:
+    """Raise SettingsError if the service could not start with the settings as they are now.
+
+    The database is not opened.
+    """
+    app, settings = _configure({})
+    parse_url(settings.database_url, Path(app.instance_path))
+    for source in settings.sources.values():
+        make_source(source)  # calls nothing yet, but says if it cannot
 
 
 def upgrade_database() -> tuple[Path, str | None, str | None]:
@@ -62,12 +105,21 @@ def upgrade_database() -> tuple[Path, str | None, str | None]:
 
 @contextmanager
 def configured_database() -> Iterator[Database]:
-    """The database that the settings name, created or migrated where it has to be, for a command.
+    """The database that the settings name, for a command; it is made where there is none yet.
 
-    Raises SettingsError, MigrationError or DatabaseError.
+    Raises SettingsError, DatabaseError, and MigrationError when its schema is not this version's: a
+    service of another version may be using it.
     """
-    with _opened(_configured_url()) as database:
-        migrate_database(database)
+    url = _configured_url()
+    is_new = not Path(str(url.database)).exists()
+    with _opened(url) as database:
+        if is_new:
+            migrate_database(database)
+        elif not schema_is_current(database):
+            raise MigrationError(
+                f"The schema of {url.database} is not that of this version: ingest db upgrade"
+                " brings an older one to it."
+            )
         yield database
 
 
@@ -82,9 +134,18 @@ def _opened(url: URL) -> Iterator[Database]:
 
 
 def _configured_url() -> URL:
+    return _configured_store()[0]
+
+
+def _configured_store() -> tuple[URL, StoreSettings]:
     given = read_environment()
-    instance_path = Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
-    return parse_url(database_url_of(instance_path, given), instance_path)
+    instance_path = _instance_path(given)
+    settings = load_store_settings(instance_path, given, environ=os.environ)
+    return parse_url(settings.database_url, instance_path), settings
+
+
+def _instance_path(given: Mapping[str, object]) -> Path:
+    return Path(Flask(__package__, instance_path=instance_path_of(given)).instance_path)
 
 
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:

@@ -57,7 +57,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         """Take the engine over; to be called before its first connection."""
-        sqlite.configure(engine)
+        self._guard = sqlite.configure(engine)
         self.engine = engine
         self._by_hand = engine.execution_options(**{sqlite.BEGUN: True})
         self._writing = threading.Lock()
@@ -100,11 +100,13 @@ class Database:
                 self._as_one.whole = None
 
     @contextmanager
-    def _transaction(self, begin: Callable[[Connection], None]) -> Iterator[Connection]:
+    def _transaction(self, begin: Callable[[Connection], bool]) -> Iterator[Connection]:
         # SQLAlchemy's own transactions cost a third of a small request more than SQLite's.
         with self._by_hand.connect() as connection:
-            begin(connection)
+            has_waited = begin(connection)
             try:
+                if has_waited:  # for who may have put another file in its place
+                    self._guard.check()
                 yield connection
                 run_plainly(connection, "COMMIT")
             except BaseException:

@@ -19,9 +19,11 @@ from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
 from ingest_app.queue.reading import abandoned_sources
 from ingest_app.queue.submit import work_arrived
+from ingest_app.retention import Retention
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.source_loop import SourceLoop
+from ingest_app.webhooks import Webhooks
 from ingest_app.worker import worker_name
 
 _EXIT_GRACE_SECONDS = 5.0
@@ -35,13 +37,15 @@ _log = logging.getLogger(__name__)
 class Dispatcher:
     """All sources of one application in this process; nothing runs before `start`."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Dispatch for this runtime."""
+    def __init__(self, runtime: Runtime, webhooks: Webhooks | None = None) -> None:
+        """Dispatch for this runtime, and tell of the ends; None to leave that to others."""
         self._runtime = runtime
+        self._webhooks = webhooks
         self._lock = threading.Lock()
         self._started_by: int | None = None
         self._scheduler: SteadyScheduler | None = None
         self._loops: dict[str, SourceLoop] = {}
+        self._retention: Retention | None = None
         self._deadline: Deadline | None = None
 
     def attach(self, app: Flask) -> None:
@@ -62,6 +66,8 @@ class Dispatcher:
         """Claim nothing from now on; may be called by a signal handler."""
         for loop in self._loops.values():
             loop.stopping = True
+        if self._webhooks is not None:
+            self._webhooks.stop_claiming()
 
     @property
     def is_stopping(self) -> bool:
@@ -81,8 +87,12 @@ class Dispatcher:
         self.stop_claiming()
         atexit.unregister(self.stop)
         work_arrived.disconnect(self._wake, sender=self._runtime.database)
+        if self._retention is not None:
+            self._retention.stop()
         for loop in self._loops.values():
             loop.stop(self._deadline)
+        if self._webhooks is not None:
+            self._webhooks.stop(self._deadline)
         self._scheduler.shutdown(wait=False)
         self._scheduler = None
         self._runtime.database.engine.dispose()
@@ -91,11 +101,16 @@ class Dispatcher:
     def _start(self) -> None:
         self._warn_of_abandoned_sources()
         sources = self._runtime.settings.sources.values()
-        self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=2 + 2 * len(sources))
+        self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=3 + 2 * len(sources))
         self._loops = {
             source.name: SourceLoop(self._runtime, source, self._scheduler) for source in sources
         }
+        days = self._runtime.settings.retention_days
+        if days is not None:
+            self._retention = Retention(self._runtime, days, self._scheduler)
         work_arrived.connect(self._wake, sender=self._runtime.database)
+        if self._webhooks is not None:
+            self._webhooks.start()
         self._scheduler.start()
         atexit.register(self.stop, _EXIT_GRACE_SECONDS)
         emit(_log, "dispatcher_started", worker=worker_name(), sources=",".join(self._loops))

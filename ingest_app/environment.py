@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Config
+from marshmallow import Schema
 
+from ingest_app.setting_fields import text
 from ingest_app.settings import SETTING_NAMES
 
-_CLIENTS_NAMES = frozenset({"url", "api_key"})
-"""What the command line takes from the environment; the service has no use for it."""
+
+class ClientsSchema(Schema):
+    """What the command line takes from the environment; the service has no use for it."""
+
+    url = text("Where the command line finds the service.", default="http://127.0.0.1:8000")
+    api_key = text("The API key with which the command line asks.")
+
+
+_CLIENTS_NAMES = frozenset(ClientsSchema().fields)
 
 _log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@
 
 import os
 
+from ingest_app.application import configured_log_format
 from ingest_app.serving import on_starting, post_worker_init, pre_request, worker_exit
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "control_socket_disable",
     "forwarded_allow_ips",
     "graceful_timeout",
+    "logger_class",
     "on_starting",
     "post_worker_init",
     "pre_request",
@@ -27,6 +29,8 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"
 threads = 8
 graceful_timeout = 30
+_is_json = configured_log_format() == "json"
+logger_class = "ingest_app.serving.JsonLogger" if _is_json else "gunicorn.glogging.Logger"
 # A control socket would be shared by all instances of this user.
 control_socket_disable = True
 # What a proxy says of a request counts only where the setting trusted_proxy_count says so.

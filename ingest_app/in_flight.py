@@ -25,6 +25,7 @@ from ingest_app.settling import Ended, Result, Settler, facts_of, log_crash
 from ingest_app.sources import Source
 from ingest_app.sources.veil import Veil
 from ingest_app.thread_pool import ThreadPool
+from ingest_app.tracing import upstream_call
 
 _MOST_SLOT_MOVES = 8  # the margin doubles each time: the last is 256 times the first
 
@@ -210,6 +211,15 @@ class InFlight:
             self._on_end()
 
     def _call(self, work: _Work) -> Outcome:
+        claim = work.claim
+        with upstream_call(
+            source=claim.source, batch_id=claim.batch_id, attempt=claim.attempt
+        ) as tell:
+            outcome = self._call_source(work)
+            tell(outcome.told["outcome"])
+            return outcome
+
+    def _call_source(self, work: _Work) -> Outcome:
         try:
             return outcomes.completed(self._fetch(work))
         except (_Abandoned, StaleClaim, SlotTaken, DatabaseError):

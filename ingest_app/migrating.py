@@ -38,6 +38,11 @@ def schema_revision(database: Database) -> str | None:
         return _revision(connection)
 
 
+def is_of_this_service(revision: str) -> bool:
+    """True of the revisions that this code knows, so that it can migrate from them."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
 def check_writable(database: Database) -> None:
     """Commit a change that changes nothing: only that shows a full disk (DatabaseError)."""
     with database.write() as connection:
@@ -51,8 +56,7 @@ def migrate(database: Database) -> None:
     cannot be used.
     """
     try:
-        with database.engine.connect() as connection:
-            _switch_to_wal(connection)
+        _switch_to_wal(database)
         if not schema_is_current(database):
             _upgrade(database)
     except DBAPIError as error:
@@ -65,21 +69,29 @@ def migrate(database: Database) -> None:
         database.engine.dispose()
 
 
-def _switch_to_wal(connection: Connection) -> None:
+def _switch_to_wal(database: Database) -> None:
     # SQLite does not wait for its turn here, however long the busy timeout is.
-    driver = connection.connection.driver_connection
-    assert driver is not None
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
+    while not _try_to_switch(database, is_last=time.monotonic() > deadline):
+        time.sleep(0.05)
+
+
+def _try_to_switch(database: Database, *, is_last: bool) -> bool:
+    # A connection each time: whoever had the lock may have put another file there.
+    with database.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
         try:
+            # Before the first table, or it has no effect.
+            driver.execute("PRAGMA auto_vacuum = INCREMENTAL")
             (mode,) = driver.execute("PRAGMA journal_mode = WAL").fetchone()
-            break
         except Exception as error:
-            if sqlite.translate(error) is not DatabaseBusy or time.monotonic() > deadline:
+            if is_last or sqlite.translate(error) is not DatabaseBusy:
                 raise DBAPIError("PRAGMA journal_mode = WAL", None, error) from error
-            time.sleep(0.05)
+            return False
     if mode != "wal":
         raise DatabaseUnavailable(f"SQLite cannot use WAL here, only {mode}: not a local disk?")
+    return True
 
 
 def _upgrade(database: Database) -> None:
@@ -102,8 +114,7 @@ def _upgrade(database: Database) -> None:
 
 
 def _check_not_newer(revision: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and not is_of_this_service(revision):
         raise MigrationError(
             f"The database has the schema {revision}, which is newer than this version of the"
             f" service ({_head()}): install the version that wrote it, or downgrade the database"

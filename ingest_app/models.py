@@ -359,12 +359,23 @@ class BrowserSession(Base):
 
 
 class WebhookEndpoint(Base):
-    """Whom to tell of ingestions that end from now on; the settings have its address and secret."""
+    """Whom to tell of ingestions that end from now on; the settings have its address and secret.
+
+    `failure_count` counts the failures of different deliveries since the last success, of which
+    `failed_delivery_id` is the last; nothing is sent before `backoff_until`.
+    """
 
     __tablename__ = "webhook_endpoints"
+    __table_args__ = (
+        CheckConstraint("failure_count >= 0", name="failure_count"),
+        is_time("backoff_until"),
+    )
 
     name: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime]
+    failure_count: Mapped[int] = mapped_column(server_default="0")
+    failed_delivery_id: Mapped[int | None] = mapped_column(BigKey)
+    backoff_until: Mapped[datetime | None]
 
 
 class WebhookDelivery(Base):
@@ -372,7 +383,7 @@ class WebhookDelivery(Base):
 
     `ended_at` is the ingestion's then: when it was retried since, there is nothing to tell. It is
     tried at `next_attempt_at`, NULL when there is nothing left to do: it was delivered, or given
-    up. Who tries holds it until `lease_expires_at`.
+    up. Who tries holds it by `claim_token`, until another may at `next_attempt_at`.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -382,8 +393,10 @@ class WebhookDelivery(Base):
             "(next_attempt_at IS NULL) = (delivered_at IS NOT NULL OR given_up_at IS NOT NULL)",
             name="next_attempt_at",
         ),
+        CheckConstraint(
+            "claim_token IS NULL OR next_attempt_at IS NOT NULL", name="claim_is_leased"
+        ),
         is_time("next_attempt_at"),
-        is_time("lease_expires_at"),
         Index(
             "ix_webhook_deliveries_due",
             "next_attempt_at",
@@ -391,6 +404,12 @@ class WebhookDelivery(Base):
             postgresql_where=text("next_attempt_at IS NOT NULL"),
         ),
         Index("ix_webhook_deliveries_by_ingestion", "ingestion_id"),
+        Index(
+            "ix_webhook_deliveries_given_up",
+            "given_up_at",
+            sqlite_where=text("given_up_at IS NOT NULL"),
+            postgresql_where=text("given_up_at IS NOT NULL"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -400,11 +419,75 @@ class WebhookDelivery(Base):
     ended_at: Mapped[datetime]
     attempt_count: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[datetime | None]
-    lease_expires_at: Mapped[datetime | None]
     claim_token: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
     given_up_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+
+
+class DispatchTotal(Base):
+    """What the counted rows of the ledger add up to; it stays when they are deleted.
+
+    `late_up_to` is the bucket of the slot's lateness: its upper bound in seconds, "+Inf" for the
+    last, "unknown" where there was no call, or no slot before. `late_seconds` is their sum.
+    """
+
+    __tablename__ = "dispatch_totals"
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", DispatchOutcome), name="outcome"),
+        CheckConstraint(
+            "dispatch_count >= 0 AND late_seconds >= 0 AND slots_used >= 0 AND slots_wasted >= 0",
+            name="sums",
+        ),
+    )
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    late_up_to: Mapped[str] = mapped_column(primary_key=True)
+    dispatch_count: Mapped[int] = mapped_column(BigKey)
+    late_seconds: Mapped[float]
+    slots_used: Mapped[int] = mapped_column(BigKey)
+    slots_wasted: Mapped[int] = mapped_column(BigKey)
+
+
+class DispatchCounting(Base):
+    """How far the ledger is counted: up to this id, but for `uncounted_dispatches`.
+
+    `step_count` tells who counts whether another has counted meanwhile.
+    """
+
+    __tablename__ = "dispatch_counting"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    counted_up_to: Mapped[int] = mapped_column(BigKey)
+    step_count: Mapped[int] = mapped_column(BigKey)
+
+
+class UncountedDispatch(Base):
+    """A row of the ledger that had no outcome yet when those around it were counted."""
+
+    __tablename__ = "uncounted_dispatches"
+
+    dispatch_id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+
+
+class RequestTotal(Base):
+    """How many requests were answered, and how long that took together.
+
+    `route` is the rule, not the path; `status` a class such as "2xx". `took_up_to` is the bucket:
+    its upper bound in seconds, or "+Inf".
+    """
+
+    __tablename__ = "request_totals"
+    __table_args__ = (CheckConstraint("request_count >= 0 AND seconds >= 0", name="sums"),)
+
+    route: Mapped[str] = mapped_column(primary_key=True)
+    method: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    took_up_to: Mapped[str] = mapped_column(primary_key=True)
+    request_count: Mapped[int] = mapped_column(BigKey)
+    seconds: Mapped[float]
 
 
 # The queue's statements are written on the tables: without the ORM's work they cost half.
@@ -418,6 +501,10 @@ api_keys = cast(Table, ApiKey.__table__)
 browser_sessions = cast(Table, BrowserSession.__table__)
 webhook_endpoints = cast(Table, WebhookEndpoint.__table__)
 webhook_deliveries = cast(Table, WebhookDelivery.__table__)
+dispatch_totals = cast(Table, DispatchTotal.__table__)
+dispatch_counting = cast(Table, DispatchCounting.__table__)
+uncounted_dispatches = cast(Table, UncountedDispatch.__table__)
+request_totals = cast(Table, RequestTotal.__table__)
 
 # A view made by the migrations; it is not in the metadata, so that no migration tries to make it
 # a table.

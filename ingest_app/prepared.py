@@ -65,6 +65,11 @@ def run_plainly(connection: Connection, sql: str) -> None:
     _execute(connection, sql, ())
 
 
+def run_to_end(connection: Connection, sql: str) -> None:
+    """The same for one that goes on with every row that is fetched."""
+    _execute(connection, sql, ()).fetchall()
+
+
 class _Prepared:
     """A statement compiled for one dialect and one set of names."""
 

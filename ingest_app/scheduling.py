@@ -73,5 +73,7 @@ class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler
         self._seen = now
         if abs(step.total_seconds()) > _STEP_SECONDS:
             for job in self.get_jobs():
-                if job.next_run_time is not None:
-                    job.modify(next_run_time=job.next_run_time + step)
+                # Before the start a job has no such time, not even None.
+                at = getattr(job, "next_run_time", None)
+                if at is not None:
+                    job.modify(next_run_time=at + step)

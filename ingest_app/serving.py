@@ -14,12 +14,17 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from ingest_app import create_app
 from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
 from ingest_app.errors import IngestError, SettingsError
+from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
+from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import Runtime, runtime_of
 from ingest_app.sources import make_source
+from ingest_app.tracing import start_tracing, stop_tracing
 from ingest_app.web.strangers import is_loopback
 
 _RESERVE_SECONDS = 2.0
@@ -36,21 +41,27 @@ _ONE_REQUEST_SECONDS = 1.0
 """Ctrl-C and systemd signal the workers, and so does the arbiter: together that is one request."""
 
 
+class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines as JSON, from the first one on."""
+
+    def _set_handler(self, log: Any, output: Any, fmt: Any, stream: Any = None) -> None:  # noqa: ARG002
+        super()._set_handler(log, output, JsonFormatter(), stream)
+
+
 def on_starting(server: Any) -> None:
     """Check settings and migrate once, before there are workers; what is wrong ends gunicorn."""
     try:
-        runtime = runtime_of(create_app())
-        for source in runtime.settings.sources.values():
-            make_source(source)  # calls nothing yet, but says if it cannot
-        _check_who_can_reach(runtime, server.cfg.address)
+        _check_usable(server)
     except IngestError as error:
         print(f"ingest cannot start: {error}", file=sys.stderr)
         sys.exit(_UNUSABLE)
+    _check_at_every_reload(server)
 
 
 def post_worker_init(worker: Any) -> None:
     """Start to dispatch, and stop claiming at the very signal that stops the worker."""
     _log_like_gunicorn(worker)
+    start_tracing()
     dispatcher = dispatcher_of(worker.wsgi)
     if dispatcher is None:
         return
@@ -70,11 +81,44 @@ def pre_request(_worker: Any, request: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Let the batches in flight finish; gunicorn calls this when it has answered all requests."""
-    dispatcher = dispatcher_of(worker.wsgi) if getattr(worker, "wsgi", None) else None
+    app = getattr(worker, "wsgi", None)
+    if app is None:
+        return
+    dispatcher = dispatcher_of(app)
     if dispatcher is not None:
         told_at = getattr(worker, "told_to_stop_at", time.monotonic())
         spent_seconds = time.monotonic() - told_at
         dispatcher.stop(worker.cfg.graceful_timeout - _RESERVE_SECONDS - spent_seconds)
+    request_times_of(app).flush()
+    stop_tracing()
+
+
+def _check_usable(server: Any) -> None:
+    runtime = runtime_of(create_app())
+    try:
+        for source in runtime.settings.sources.values():
+            make_source(source)  # calls nothing yet, but says if it cannot
+        _check_who_can_reach(runtime, server.cfg.address)
+    finally:
+        # A connection that is open while gunicorn forks would be shared by two processes.
+        runtime.database.engine.dispose()
+
+
+def _check_at_every_reload(server: Any) -> None:
+    # gunicorn has no hook that may refuse: it stops the service when a new worker cannot start.
+    reload = server.reload
+
+    def reload_if_usable() -> None:
+        try:
+            _check_usable(server)
+        except Exception as error:  # whatever it is, gunicorn would stop the service for it, too
+            server.log.error("reload_refused reason=%s", error)
+            return
+        if server.cfg.preload_app:
+            server.log.warning("settings_not_reloaded reason=with --preload only a restart does it")
+        reload()
+
+    server.reload = reload_if_usable
 
 
 def _check_who_can_reach(runtime: Runtime, addresses: Sequence[str | tuple[str, int]]) -> None:
@@ -108,7 +152,9 @@ def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:
 
 
 def _log_like_gunicorn(worker: Any) -> None:
-    logger = logging.getLogger("ingest_app")
+    if runtime_of(worker.wsgi).settings.log_format == "json":
+        write_json([*worker.log.error_log.handlers, *worker.log.access_log.handlers])
+    logger = logging.getLogger(OUR_LOGGER)
     logger.handlers = worker.log.error_log.handlers
     logger.setLevel(worker.log.error_log.level)
     logger.propagate = False

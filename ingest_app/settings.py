@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from ingest_app.errors import SettingsError, UnknownSource
+from ingest_app.setting_fields import choice, count, described, flag, number, text
+from ingest_app.setting_messages import sentence
 from ingest_app.source_sections import (
     DEFAULT_KIND,
     OptionsOf,
     SectionReader,
     SourceSchema,
-    count,
 )
+from ingest_app.webhook_settings import read_webhook
 
 DEFAULT_SOURCE = "default"
+LOG_FORMATS = ("plain", "json")
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -46,20 +49,7 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """How one service is set up.
-
-    dispatch: False for a process that only accepts and answers while another one dispatches.
-    allow_anonymous: while no API key has been created, answer others than this machine, too.
-    public_metrics: hand out `/metrics` to those who have no key.
-    trusted_proxy_count: how many proxies in front set X-Forwarded-For, -Proto, -Host and -Prefix.
-    session_hours: how long somebody who signed in on the page stays so.
-    max_waiting_ids, max_requests_per_minute: of an API key that has no limit of its own; None for
-        no limit.
-    log_format: "plain", or "json" for one JSON object a line.
-    retention_days: ended ingestions are deleted after so many days; None to keep them.
-    webhook_url: who is told when an ingestion ends; None for nobody.
-    webhook_secret: what these calls are signed with, as https://www.standardwebhooks.com has it.
-    """
+    """How one service is set up; `SettingsSchema` says what each means, None is for none."""
 
     database_url: str
     max_ids: int = 1_000_000
@@ -72,6 +62,7 @@ class Settings:
     max_waiting_ids: int | None = None
     max_requests_per_minute: int | None = None
     log_format: str = "plain"
+    log_requests: bool = False
     retention_days: float | None = None
     webhook_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
@@ -87,33 +78,63 @@ class Settings:
             raise UnknownSource(name, sorted(self.sources)) from None
 
 
-class _SettingsSchema(SourceSchema):
+class SettingsSchema(SourceSchema):
     """The service's own; a source inherits those that it or its kind has."""
 
-    simulated_latency_seconds = fields.Raw()
-    database_url = fields.String(required=True)
-    max_ids = count(1, 1_000_000)
-    max_body_bytes = count(1_024, 1_024**3)
-    dispatch = fields.Boolean()
-    allow_anonymous = fields.Boolean()
-    public_metrics = fields.Boolean()
-    trusted_proxy_count = count(0, 10)
-    session_hours = fields.Float(validate=validate.Range(0.01, 24 * 366))
-    max_waiting_ids = count(1, 2**53)
-    max_requests_per_minute = count(1, 1_000_000)
-    log_format = fields.String(validate=validate.OneOf(("plain", "json")))
-    retention_days = fields.Float(validate=validate.Range(0.001, 36_600))
-    webhook_url = fields.String()
-    webhook_secret = fields.String()
+    simulated_latency_seconds = fields.Raw()  # the kind describes and checks it
+    database_url = text(
+        "The database file; a relative one is in the instance folder.",
+        default="sqlite:///ingest.db",
+        required=True,
+    )
+    max_ids = count(1, 1_000_000, says="IDs in one submission.")
+    max_body_bytes = count(1_024, 1_024**3, says="Size of one request.")
+    dispatch = flag("False for a process that accepts and answers while another one dispatches.")
+    allow_anonymous = flag(
+        "While no API key has been created, answer others than this machine, too."
+    )
+    public_metrics = flag("Hand out `/metrics` to those who have no key.")
+    trusted_proxy_count = count(
+        0, 10, says="How many proxies in front set X-Forwarded-For, -Proto, -Host and -Prefix."
+    )
+    session_hours = number(
+        0.01, 24 * 366, says="How long somebody who signed in on the page stays so."
+    )
+    max_waiting_ids = count(
+        1, 2**53, says="IDs that may wait of an API key that has no limit of its own."
+    )
+    max_requests_per_minute = count(
+        1, 1_000_000, says="Requests of an API key that has no limit of its own."
+    )
+    log_format = choice(*LOG_FORMATS, says="How the log is written; json: one object a line.")
+    log_requests = flag("Log every request that was answered, as an event.")
+    retention_days = number(
+        0.001, 36_600, says="Ended ingestions are deleted after so many days; none keeps them."
+    )
+    webhook_url = text("Who is told when an ingestion ends.")
+    webhook_secret = text(
+        "What these calls are signed with, as Standard Webhooks has it; while it is exchanged, the"
+        " new one and the old one with a space between."
+    )
     sources = fields.Dict(
-        fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")), fields.Dict()
+        fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")),
+        fields.Dict(),
+        metadata=described("What the sources set for themselves, each in a table of its name."),
     )
 
 
-PLACES = frozenset({"instance_path", "config", "bind"})
-"""Settings that are needed before the others: where those are, and gunicorn's."""
+class PlacesSchema(Schema):
+    """Settings that are needed before the others: where those are, and gunicorn's."""
 
-SETTING_NAMES = PLACES | _SettingsSchema().fields.keys()
+    instance_path = text("Folder of the database and of `ingest.toml`.", default="instance/")
+    config = text("The settings file.", default="ingest.toml in the instance folder")
+    bind = text("The address where gunicorn listens.", default="127.0.0.1:8000")
+
+
+PLACES = frozenset(PlacesSchema().fields)
+"""Settings that only the environment has."""
+
+SETTING_NAMES = PLACES | SettingsSchema().fields.keys()
 
 
 def instance_path_of(given: Mapping[str, Any]) -> str | None:
@@ -122,9 +143,34 @@ def instance_path_of(given: Mapping[str, Any]) -> str | None:
     return None if path in (None, "") else str(Path(str(path)).absolute())
 
 
-def database_url_of(instance_path: Path, given: Mapping[str, Any]) -> str:
-    """The address of the database alone, for who needs neither sources nor their secrets."""
-    return str(_merged(instance_path, given)["database_url"])
+@dataclass(frozen=True)
+class StoreSettings:
+    """What concerns the database alone, for who needs neither sources nor their secrets."""
+
+    database_url: str
+    retention_days: float | None
+    source_names: frozenset[str]
+
+
+def load_store_settings(
+    instance_path: Path, given: Mapping[str, Any], *, environ: Mapping[str, str]
+) -> StoreSettings:
+    """Merge and check these settings, and no others (SettingsError names the bad one)."""
+    merged = _merged(instance_path, given)
+    sources = merged.get("sources")
+    names = {DEFAULT_SOURCE, *(sources if isinstance(sources, Mapping) else ())}
+    own = ("database_url", "retention_days")
+    try:
+        loaded = SettingsSchema(only=own).load({key: merged[key] for key in own if key in merged})
+    except ValidationError as error:
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]
+        raise SettingsError(sentence(messages, given=given, environ=environ)) from error
+    return StoreSettings(loaded["database_url"], loaded.get("retention_days"), frozenset(names))
+
+
+def log_format_of(instance_path: Path, given: Mapping[str, Any]) -> str:
+    """The log's form alone, unchecked, for who logs before the settings are read."""
+    return str(_merged(instance_path, given).get("log_format", LOG_FORMATS[0]))
 
 
 def load_settings(
@@ -138,14 +184,16 @@ def load_settings(
 
     given: settings by name, from the environment or a caller; they come before the file's.
     options_of: the schema of what a kind of source may set, by the kind's name.
-    environ: where `${NAME}` in what a source sets is looked up.
+    environ: where `${NAME}` in what a source or the webhook sets is looked up.
     """
     try:
-        loaded = _SettingsSchema().load(_merged(instance_path, given))
-        return _build(loaded, SectionReader(loaded, options_of=options_of, environ=environ))
+        loaded = SettingsSchema().load(_merged(instance_path, given))
+        webhook = read_webhook(loaded, environ)
+        reader = SectionReader(loaded, options_of=options_of, environ=environ)
+        return _build({**loaded, "webhook_url": None, "webhook_secret": None, **webhook}, reader)
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
-        raise SettingsError(_sentence(messages)) from error
+        raise SettingsError(sentence(messages, given=given, environ=environ)) from error
 
 
 def _merged(instance_path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,19 +233,3 @@ def _build(loaded: dict[str, Any], reader: SectionReader) -> Settings:
         raise ValidationError({"sources": errors})
     own = {field.name for field in dataclass_fields(Settings)} - {"sources"}
     return Settings(**{key: loaded[key] for key in loaded.keys() & own}, sources=sources)
-
-
-def _sentence(messages: Mapping[Any, Any]) -> str:
-    return " ".join(f"{key}: {message}" for key, message in _flat(messages))
-
-
-def _flat(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(messages, Mapping):
-        for key, value in messages.items():
-            # marshmallow puts the two halves of a mapping's item under "key" and "value".
-            yield from _flat(
-                value, path if key in ("key", "value") and path else f"{path}.{key}".strip(".")
-            )
-    else:
-        for message in messages:
-            yield path, message

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError
 
 from ingest_app.errors import SettingsError
+from ingest_app.setting_fields import count, seconds
 
 DEFAULT_KIND = "simulated"
 LONGEST_LEASE_SECONDS = 86_400.0
@@ -16,18 +17,7 @@ LONGEST_LEASE_SECONDS = 86_400.0
 OptionsOf = Callable[[str], type[Schema]]
 """The schema of what a kind of source may set, by the kind's name (SettingsError)."""
 
-_LONGEST_SECONDS = 366 * 86_400.0
 _PLACE_OF_SECRET = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def seconds(minimum: float, maximum: float = _LONGEST_SECONDS) -> fields.Float:
-    """A field for a duration in seconds."""
-    return fields.Float(validate=validate.Range(minimum, maximum))
-
-
-def count(minimum: int, maximum: int) -> fields.Integer:
-    """A field for a number of things."""
-    return fields.Integer(strict=True, validate=validate.Range(minimum, maximum))
 
 
 class SourceSchema(Schema):
@@ -36,11 +26,19 @@ class SourceSchema(Schema):
     class Meta:  # noqa: D106
         unknown = RAISE
 
-    interval_seconds = seconds(0)
-    batch_size = count(1, 1_000)
-    lease_seconds = seconds(0.5, LONGEST_LEASE_SECONDS)
-    max_in_flight = count(1, 64)
-    max_attempts = count(1, 1_000)
+    interval_seconds = seconds(
+        0, says="The least time between the calls of two batches of a source; 0 for no limit."
+    )
+    batch_size = count(1, 1_000, says="IDs in a batch; ingestions that were accepted keep theirs.")
+    lease_seconds = seconds(
+        0.5,
+        LONGEST_LEASE_SECONDS,
+        says="How long a worker may give no sign of life before its batch is taken back.",
+    )
+    max_in_flight = count(
+        1, 64, says="Batches of a source that may be under way at once, over all workers."
+    )
+    max_attempts = count(1, 1_000, says="After so many failed attempts a batch has failed.")
 
 
 _INHERITED = {*SourceSchema().fields, "simulated_latency_seconds"}
@@ -61,7 +59,7 @@ class SectionReader:
     def read(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """The values by their names in `SourceSettings` (marshmallow's ValidationError)."""
         secrets: list[str] = []
-        given = {"kind": DEFAULT_KIND, **_filled(section, self._environ, secrets)}
+        given = {"kind": DEFAULT_KIND, **filled(section, self._environ, secrets)}
         kind, shared = str(given.pop("kind")), SourceSchema()
         options = self._options_schema(kind)
         own = {key: given.pop(key) for key in given.keys() - shared.fields.keys()}
@@ -86,12 +84,12 @@ class SectionReader:
         return {key: self._inherited[key] for key in self._inherited.keys() & schema.fields.keys()}
 
 
-def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
+def filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
     """The value with every `${NAME}` in it replaced, and what came in its place in `secrets`."""
     if isinstance(value, Mapping):
         return {key: _filled_at(key, below, environ, secrets) for key, below in value.items()}
     if isinstance(value, list):
-        return [_filled(below, environ, secrets) for below in value]
+        return [filled(below, environ, secrets) for below in value]
     if not isinstance(value, str):
         return value
 
@@ -107,6 +105,6 @@ def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
 
 def _filled_at(key: str, value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
     try:
-        return _filled(value, environ, secrets)
+        return filled(value, environ, secrets)
     except ValidationError as error:
         raise ValidationError({key: error.messages}) from error

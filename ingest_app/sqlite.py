@@ -21,6 +21,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Float,
     FromClause,
     Integer,
     Select,
@@ -41,7 +42,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
-from ingest_app.prepared import fetch_value, run_plainly
+from ingest_app.prepared import change, fetch_value, run_plainly
 
 BUSY_SECONDS = 5.0
 """How long one statement waits for another process to let go of the write lock."""
@@ -73,6 +74,11 @@ _RESERVE = (
     .values(seq=_SEQUENCES.c.seq + bindparam("the_count"))
     .returning(_SEQUENCES.c.seq)
 )
+_RAISE_SEQUENCE = (
+    update(_SEQUENCES)
+    .where(_SEQUENCES.c.name == bindparam("the_table"))
+    .values(seq=func.max(_SEQUENCES.c.seq, bindparam("the_newest", type_=Integer)))
+)
 _ADD_SEQUENCE = insert(_SEQUENCES).returning(_SEQUENCES.c.seq)
 
 _log = logging.getLogger(__name__)
@@ -90,11 +96,8 @@ def engine_options() -> dict[str, Any]:
 
 
 def _driver() -> ModuleType:
-    """The newest SQLite at hand: the package pysqlite3 if it is installed, else Python's own."""
-    try:
-        driver = importlib.import_module("pysqlite3.dbapi2")
-    except ImportError:
-        driver = sqlite3
+    """The newest SQLite at hand, with a warning where that is not new enough."""
+    driver = _newest_driver()
     if driver.sqlite_version_info < _FIRST_SAFE_VERSION:
         _log.warning(
             "sqlite_outdated version=%s: versions before 3.51.3 can, rarely, damage a database that"
@@ -105,15 +108,24 @@ def _driver() -> ModuleType:
     return driver
 
 
-def configure(engine: Engine) -> None:
+def _newest_driver() -> ModuleType:
+    """The package pysqlite3 if it is installed, else Python's own."""
+    try:
+        return importlib.import_module("pysqlite3.dbapi2")
+    except ImportError:
+        return sqlite3
+
+
+def configure(engine: Engine) -> FileGuard:
     """Give every connection of the engine its pragmas, and SQLAlchemy's transactions their kind."""
     engine.dialect.statement_compiler = _Compiler
-    guard = _FileGuard(Path(str(engine.url.database)))
+    guard = FileGuard(Path(str(engine.url.database)))
     event.listen(engine, "do_connect", guard.check)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "connect", guard.remember)
     event.listen(engine, "checkout", guard.check)
     event.listen(engine, "begin", _begin)
+    return guard
 
 
 class _Compiler(SQLiteCompiler):
@@ -123,7 +135,7 @@ class _Compiler(SQLiteCompiler):
         return text
 
 
-class _FileGuard:
+class FileGuard:
     """Notices that the file was deleted or replaced under the service.
 
     Connections that are open would go on with the old file, where nobody finds what they store, and
@@ -131,13 +143,16 @@ class _FileGuard:
     """
 
     def __init__(self, path: Path) -> None:
+        """Watch over the file at this path."""
         self._path = path
         self._known: tuple[int, int] | None = None
 
     def remember(self, *_: object) -> None:
+        """A connection has opened the file."""
         self._known = self._known or self._present()
 
     def check(self, *_: object) -> None:
+        """Raise DatabaseUnavailable when another file is there than the one that was opened."""
         if self._known is not None and self._known != self._present():
             raise DatabaseUnavailable(
                 f"The file {self._path} was deleted or replaced under the service; restart it."
@@ -167,13 +182,14 @@ def _begin(connection: Connection) -> None:
         begin_writing(connection)
 
 
-def begin_reading(connection: Connection) -> None:
-    """Begin a transaction that sees one snapshot."""
+def begin_reading(connection: Connection) -> bool:
+    """Begin a transaction that sees one snapshot; False, since this waits for nobody."""
     run_plainly(connection, "BEGIN DEFERRED")
+    return False
 
 
-def begin_writing(connection: Connection) -> None:
-    """Begin a transaction that holds the write lock.
+def begin_writing(connection: Connection) -> bool:
+    """Begin a transaction that holds the write lock; True when somebody else had it first.
 
     One that reads first and writes later would fail at once when another wrote in between, whatever
     the busy timeout.
@@ -182,8 +198,10 @@ def begin_writing(connection: Connection) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     run_plainly(connection, f"PRAGMA busy_timeout = {_LOOK_MILLISECONDS}")
     try:
+        has_waited = False
         while not _try_to_begin(connection, is_last=time.monotonic() > deadline):
-            pass
+            has_waited = True
+        return has_waited
     finally:
         run_plainly(connection, f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
 
@@ -215,6 +233,13 @@ def epoch_seconds(time: ColumnElement[datetime]) -> ColumnElement[int]:
     return cast(func.strftime("%s", func.substr(time, 1, 19)), Integer)
 
 
+def seconds_between(start: ColumnElement[datetime], end: ColumnElement[datetime]) -> Any:
+    """The seconds from one time to another as they are stored, exact to the microsecond."""
+    # SQLite's own functions for times know milliseconds only.
+    fractions = [cast(func.substr(time, 20), Float) for time in (start, end)]
+    return (epoch_seconds(end) - epoch_seconds(start)) + (fractions[1] - fractions[0])
+
+
 def along(index: str) -> str:
     """The hint that a table is to be read by this index, whatever SQLite's statistics say.
 
@@ -241,6 +266,13 @@ def reserve_ids(connection: Connection, table_name: str, count: int) -> int:
     return int(last) - count + 1
 
 
+def raise_newest_id(connection: Connection, table_name: str, newest: int) -> None:
+    """Have the table give away no id up to this one, which another file has given away."""
+    values = {"the_table": table_name, "the_newest": newest}
+    if not change(connection, _RAISE_SEQUENCE, values):
+        fetch_value(connection, _ADD_SEQUENCE, {"name": table_name, "seq": newest})
+
+
 def find_damage(connection: Connection) -> list[str]:
     """What SQLite finds wrong with the file, a sentence each."""
     found = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
@@ -253,6 +285,17 @@ def find_orphans(connection: Connection) -> list[str]:
     return [
         f"{table} row {row} refers to a missing one in {parent}" for table, row, parent, _ in found
     ]
+
+
+def connect(path: Path, timeout_seconds: float) -> Any:
+    """A connection of the driver's own to a file, without transactions that it begins itself."""
+    return _newest_driver().connect(str(path), timeout=timeout_seconds, isolation_level=None)
+
+
+def driver_error() -> type[Exception]:
+    """What such a connection raises; of a backup it may lack the code that `translate` needs."""
+    error: type[Exception] = _newest_driver().Error
+    return error
 
 
 def read_only_url(path: Path) -> URL:

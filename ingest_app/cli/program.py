@@ -40,6 +40,11 @@ _SECTIONS = {
         "db": "db:db",
         "keys": "keys:keys",
         "verify": "verify:verify",
+        "backup": "backup:backup",
+        "restore": "restore:restore",
+        "prune": "prune:prune",
+        "webhooks": "webhooks:webhooks",
+        "settings": "settings:settings",
         "completion": "completion:completion",
     },
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ingest_app.dashboard import pages
+from ingest_app.dashboard import pages, signing_in  # noqa: F401 (they add their routes)
+from ingest_app.dashboard.shell import blueprint
 
 
 def register_dashboard(app: Flask) -> None:
     """Add the pages and their static files; the runtime must be attached."""
-    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(blueprint)

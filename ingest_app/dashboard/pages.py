@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template
+from flask import render_template
 
+from ingest_app.dashboard.shell import blueprint
 from ingest_app.runtime import current_runtime
 from ingest_app.states import Role
 from ingest_app.web.access import requires
-
-blueprint = Blueprint(
-    "dashboard",
-    __name__,
-    template_folder="templates",
-    static_folder="static",
-    static_url_path="/ui/static",
-)
-
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",  # the icons in pico's style sheet
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
 
 
 @blueprint.get("/")
@@ -50,12 +29,3 @@ def ingestion(ingestion_id: str) -> str:
 def submit() -> str:
     """Show the form that hands over IDs."""
     return render_template("dashboard/submit.html", max_ids=current_runtime().settings.max_ids)
-
-
-@blueprint.after_request
-def _restrict(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
-    if response.mimetype == "text/html":
-        response.headers["Cache-Control"] = "no-cache"
-    return response

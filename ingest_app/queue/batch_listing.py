@@ -34,7 +34,9 @@ _THE_INGESTION = bindparam("the_ingestion", type_=Text)
 _AFTER = bindparam("the_after", type_=Integer)
 _END = bindparam("the_end", type_=Integer)
 
-_BATCH_COUNT = select(ingestions.c.batch_count).where(ingestions.c.id == _THE_INGESTION)
+_BATCH_COUNT = select(ingestions.c.batch_count).where(
+    ingestions.c.id == _THE_INGESTION, ingestions.c.pruned_at.is_(None)
+)
 _PLAIN = (
     select(
         batches.c.id,

@@ -83,7 +83,8 @@ def resume_source(database: Database, source_name: str) -> None:
 
 
 def _ingestion(connection: Connection, ingestion_id: str) -> Row:
-    query = select(ingestions).where(ingestions.c.id == ingestion_id)
+    is_it = ingestions.c.id == ingestion_id
+    query = select(ingestions).where(is_it, ingestions.c.pruned_at.is_(None))
     ingestion = connection.execute(query).first()
     if ingestion is None:
         raise UnknownIngestion(ingestion_id)

@@ -21,6 +21,7 @@ MOST_LOOKED_AT = 1_000
 _MOST_BATCHES = 1_000_000
 """How many batches one page counts; a single ingestion may have more."""
 
+_IS_SHOWN = ingestions.c.pruned_at.is_(None)
 # One look-up for each ingestion: the view is quick with a constant id alone.
 _STATUS = select(ingestion_status).where(ingestion_status.c.id == bindparam("the_ingestion"))
 
@@ -75,11 +76,23 @@ def read_ingestion(database: Database, ingestion_id: str) -> IngestionEntry:
 
 def find_ingestion(connection: Connection, ingestion_id: str) -> IngestionEntry:
     """The same inside a transaction."""
-    row = connection.execute(select(ingestions).where(ingestions.c.id == ingestion_id)).first()
+    the_ingestion = select(ingestions).where(ingestions.c.id == ingestion_id, _IS_SHOWN)
+    row = connection.execute(the_ingestion).first()
     entry = None if row is None else _look_up(connection, row)
     if entry is None:
         raise UnknownIngestion(ingestion_id)
     return entry
+
+
+def read_ended(
+    database: Database, ingestion_id: str, *, ended_at: datetime
+) -> IngestionEntry | None:
+    """The same; None when it did not end at that time, was retried since or is gone."""
+    ended = (ingestions.c.ended_at == ended_at) & ingestions.c.pruned_at.is_(None)
+    with database.read() as connection:
+        query = select(ingestions).where(ingestions.c.id == ingestion_id, ended)
+        row = connection.execute(query).first()
+        return None if row is None else _look_up(connection, row)
 
 
 def list_ingestions(
@@ -115,7 +128,8 @@ def find_ingestions(
 
 def _newest(submitted_by: str | None, after: Place | None) -> Select[Any]:
     place = tuple_(ingestions.c.created_at, ingestions.c.id)
-    query = select(ingestions).order_by(ingestions.c.created_at.desc(), ingestions.c.id.desc())
+    newest_first = (ingestions.c.created_at.desc(), ingestions.c.id.desc())
+    query = select(ingestions).where(_IS_SHOWN).order_by(*newest_first)
     if submitted_by is not None:
         query = query.where(ingestions.c.submitted_by == submitted_by)
     return (query if after is None else query.where(place < after)).limit(MOST_LOOKED_AT + 1)

@@ -104,6 +104,7 @@ def _mean_slot_gap_seconds(rows: Sequence[Row], interval_seconds: float) -> floa
         if after.boot_id == before.boot_id
         and before.dispatched_at is not None
         and _took_slot_at_once(after, interval_seconds)
+        and _is_next_slot(before, after)
     ]
     return max(interval_seconds, fmean(gaps)) if len(gaps) >= _LEAST_GAP_COUNT else None
 
@@ -114,6 +115,12 @@ def _took_slot_at_once(row: Row, interval_seconds: float) -> bool:
         return False
     late_seconds = (row.dispatched_at - row.slot_opened_at).total_seconds()
     return bool(late_seconds <= max(_PROMPT_LEAST_SECONDS, interval_seconds * _PROMPT_SHARE))
+
+
+def _is_next_slot(before: Row, after: Row) -> bool:
+    """False when dispatches between them were deleted, or their source waited for its upstream."""
+    seconds = (after.slot_opened_at - before.dispatched_at).total_seconds()
+    return bool(seconds <= 2 * after.interval_seconds + _PROMPT_LEAST_SECONDS)
 
 
 def _moment(row: Row) -> Moment:

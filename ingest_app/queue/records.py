@@ -12,7 +12,7 @@ from sqlalchemy import Integer, bindparam, func, literal_column, or_, select
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
 from ingest_app.models import batches, ingestions, packed_batches, records
-from ingest_app.prepared import Row, fetch_first
+from ingest_app.prepared import Row, fetch_first, fetch_value
 from ingest_app.states import RecordOutcome
 
 BATCHES_A_READ = 500
@@ -57,7 +57,10 @@ _FIRST_PACKED_IDS = (
 _SIZES = select(
     ingestions.c.batch_count,
     func.json_array_length(func.coalesce(_FIRST_IDS, _FIRST_PACKED_IDS)).label("batch_size"),
-).where(ingestions.c.id == bindparam("the_ingestion"))
+).where(ingestions.c.id == bindparam("the_ingestion"), ingestions.c.pruned_at.is_(None))
+_IS_THERE = select(ingestions.c.id).where(
+    ingestions.c.id == bindparam("the_ingestion"), ingestions.c.pruned_at.is_(None)
+)
 _DATA = 4  # where a row has it
 _RECORDS_OF_OUTCOME = _RECORDS.where(records.c.outcome == bindparam("the_outcome"))
 
@@ -103,7 +106,7 @@ class IngestionRecords:
 
         Each part is read in a transaction of its own, which has ended when it is handed out, so
         that whoever sends it on may take their time. What is stored meanwhile is seen if its place
-        is still to come.
+        is still to come. Raises UnknownIngestion when it is deleted meanwhile.
         outcome: only records with this one. limit: at most so many; None for all.
         """
         at = _Bookmark(after // self.batch_size + 1, after % self.batch_size)
@@ -128,6 +131,9 @@ class IngestionRecords:
         query = _RECORDS_OF_OUTCOME.params(the_outcome=outcome.value) if outcome else _RECORDS
         # A cursor left open would hold the snapshot beyond its transaction.
         with self.database.read() as connection, connection.execute(query, chosen) as found:
+            # Or what is left of it would look like all of it.
+            if fetch_value(connection, _IS_THERE, {"the_ingestion": self.ingestion_id}) is None:
+                raise UnknownIngestion(self.ingestion_id)
             for row in found:
                 rows.append(row)
                 length += len(row[_DATA] or "")

@@ -83,7 +83,7 @@ def read_sources(
         now = clock.read()
         return [
             state_of(connection, name, configured.get(name), now)
-            for name in _known(connection, configured)
+            for name in known_sources(connection, configured)
         ]
 
 
@@ -92,10 +92,18 @@ def read_source(
 ) -> SourceState:
     """One of them (NoSuchSource)."""
     with database.read() as connection:
-        known = _known(connection, configured)
+        known = known_sources(connection, configured)
         if name not in known:
             raise NoSuchSource(name, known)
         return state_of(connection, name, configured.get(name), clock.read())
+
+
+def known_sources(
+    connection: Connection, configured: Mapping[str, SourceSettings]
+) -> Sequence[str]:
+    """The names of all sources that are configured, have a row or have work that waits."""
+    stored = connection.scalars(select(sources.c.name))
+    return sorted({*configured, *stored, *_with_work(connection)})
 
 
 def state_of(
@@ -126,11 +134,6 @@ def state_of(
         last_error=getattr(row, "last_error", None),
         waits_for=_waits_for(connection, seen, now),
     )
-
-
-def _known(connection: Connection, configured: Mapping[str, SourceSettings]) -> Sequence[str]:
-    stored = connection.scalars(select(sources.c.name))
-    return sorted({*configured, *stored, *_with_work(connection)})
 
 
 def _with_work(connection: Connection) -> Iterator[str]:

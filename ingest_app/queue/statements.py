@@ -124,6 +124,9 @@ UNDER_WAY_ID_COUNT = select(func.coalesce(func.sum(ingestions.c.id_count), 0)).w
     ingestions.c.submitted_by == bindparam("the_submitter", type_=Text),
     ingestions.c.ended_at.is_(None),
 )
+IS_PRUNED = select(ingestions.c.id).where(
+    ingestions.c.id == bindparam("the_ingestion", type_=Text), ingestions.c.pruned_at.is_not(None)
+)
 IS_CANCELLED = (
     select(ingestions.c.cancelled_at.is_not(None))
     .join(batches, batches.c.ingestion_id == ingestions.c.id)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import fetch_all, fetch_one, fetch_value
+from ingest_app.queue.statements import IS_PRUNED
 from ingest_app.sqlite import array_elements
 from ingest_app.states import BatchStatus
 
@@ -70,6 +71,7 @@ _WHOLE = select(
     func.group_concat(_FIRST.c.state, "").label("states"),
     func.group_concat(_FIRST.c.line, _BETWEEN).label("text"),
     exists().where(_PACKED_OF_IT).label("is_packed"),
+    exists(IS_PRUNED).label("is_pruned"),
 )
 _PACKS = (
     select(
@@ -174,7 +176,8 @@ def read_whole(connection: Connection, ingestion_id: str) -> Whole | None:
     frame = _Frame(ingestion_id)
     where = {"the_ingestion": ingestion_id, "between": frame.between}
     found = fetch_one(connection, _WHOLE, where)
-    if found.text is None or found.is_packed or len(found.states) > PART_SIZE:
+    is_elsewhere = found.is_packed or found.is_pruned
+    if found.text is None or is_elsewhere or len(found.states) > PART_SIZE:
         return None
     return Whole(States(found.states), frame.around(found.text))
 
@@ -182,6 +185,8 @@ def read_whole(connection: Connection, ingestion_id: str) -> Whole | None:
 def read_states(connection: Connection, ingestion_id: str) -> States:
     """The states of its batches; none when there is no such ingestion."""
     the_ingestion = {"the_ingestion": ingestion_id}
+    if fetch_value(connection, IS_PRUNED, the_ingestion) is not None:
+        return States("")
     letters = fetch_one(connection, _STATES, the_ingestion).states or ""
     return States(
         letters, [PackPlace(*row) for row in fetch_all(connection, _PACKS, the_ingestion)]

@@ -10,7 +10,7 @@ from ingest_app.errors import SettingsError
 from ingest_app.settings import SourceSettings
 from ingest_app.sources.base import Source, SourceKind
 
-__all__ = ["Source", "SourceKind", "make_source", "options_of"]
+__all__ = ["Source", "SourceKind", "kind_names", "make_source", "options_of"]
 
 ENTRY_POINTS = "ingest_app.sources"
 """The group of entry points under which packages, this one too, offer their kinds."""
@@ -24,6 +24,11 @@ def make_source(settings: SourceSettings) -> Source:
 def options_of(kind: str) -> type[Schema]:
     """What a source of this kind may set (SettingsError when there is no such kind)."""
     return _kind(kind).options
+
+
+def kind_names() -> set[str]:
+    """The kinds that are installed, those of other packages too."""
+    return entry_points(group=ENTRY_POINTS).names
 
 
 def _kind(name: str) -> type[SourceKind]:

@@ -12,6 +12,7 @@ import requests
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from urllib3.util.ssl_ import create_urllib3_context
 
+from ingest_app.setting_fields import choice, count, described, flag, seconds, text
 from ingest_app.sources.templates import (
     ALL,
     EACH,
@@ -95,23 +96,63 @@ def _check_ca_file(path: str) -> None:
 class HttpOptions(Schema):
     """The request, where its answer holds the items, and limits."""
 
-    url = fields.String(required=True, validate=_check_url)
-    method = fields.String(validate=validate.OneOf(["GET", "POST"]))
-    query = fields.Dict(fields.String(), fields.Raw(), load_default=dict, validate=_check_query)
+    url = text(
+        "The address; `{ids}` in it (or in query or body): one call a batch, `{id}`: one an ID.",
+        required=True,
+        validate=_check_url,
+    )
+    method = choice(
+        "GET", "POST", says="The method of the request.", default="GET, with a body POST"
+    )
+    query = fields.Dict(
+        fields.String(),
+        fields.Raw(),
+        load_default=dict,
+        validate=_check_query,
+        metadata=described("Further parameters; a list repeats its parameter."),
+    )
     headers = fields.Dict(
         fields.String(validate=_check_header_name),
         fields.String(validate=_check_header_value),
         load_default=dict,
+        metadata=described("Headers of the request; secrets as `${NAME}` of the environment."),
     )
-    body = fields.Raw(validate=_check_body)
-    separator = fields.String(load_default=",", validate=validate.Length(1, 16))
-    items = fields.String(load_default="")
-    id_field = fields.String(load_default="id", validate=validate.Length(1))
-    timeout_seconds = fields.Float(load_default=30.0, validate=validate.Range(0.1, 3_600))
-    verify_tls = fields.Boolean(load_default=True)
-    ca_file = fields.String(load_default=None, validate=_check_ca_file)
-    max_answer_bytes = fields.Integer(
-        strict=True, load_default=10 * 1024**2, validate=validate.Range(1, 1024**3)
+    body = fields.Raw(
+        validate=_check_body,
+        metadata=described(
+            'What is sent as JSON; the text `"{ids}"` in it becomes the array of the IDs.',
+            takes="table or array",
+        ),
+    )
+    separator = text(
+        "What stands between the IDs of `{ids}` in url and query.",
+        load_default=",",
+        validate=validate.Length(1, 16),
+    )
+    items = text(
+        "Where the answer holds the items: names of fields with dots between; empty for itself.",
+        load_default="",
+    )
+    id_field = text(
+        "The field of an item that holds its ID.", load_default="id", validate=validate.Length(1)
+    )
+    timeout_seconds = seconds(
+        0.1,
+        3_600,
+        load_default=30.0,
+        says="For making the connection, and again for the whole answer.",
+    )
+    verify_tls = flag("False accepts any certificate.", load_default=True)
+    ca_file = text(
+        "A file of certificates in PEM form to trust instead of the system's.",
+        load_default=None,
+        validate=_check_ca_file,
+    )
+    max_answer_bytes = count(
+        1,
+        1024**3,
+        load_default=10 * 1024**2,
+        says="Size of one answer, counted after decompression.",
     )
 
     @validates_schema

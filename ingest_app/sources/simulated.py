@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from ingest_app.items import FetchedRecord, ItemId
+from ingest_app.setting_fields import seconds
 from ingest_app.settings import SourceSettings
 from ingest_app.sources.base import SourceKind
 from ingest_app.states import RecordOutcome
@@ -16,7 +17,9 @@ from ingest_app.states import RecordOutcome
 class SimulatedOptions(Schema):
     """How long a call takes."""
 
-    simulated_latency_seconds = fields.Float(load_default=1.0, validate=validate.Range(0, 3_600))
+    simulated_latency_seconds = seconds(
+        0, 3_600, load_default=1.0, says="How long a call of the simulated source takes."
+    )
 
 
 class SimulatedSource(SourceKind):

@@ -31,6 +31,9 @@ _COUNTED_RECORDS = """
           ON r.batch_id = b.id
 """
 
+# What is being deleted is half there.
+_IS_KEPT = "b.ingestion_id NOT IN (SELECT id FROM ingestions WHERE pruned_at IS NOT NULL)"
+
 _RULES = (
     _Rule(
         "P1",
@@ -51,8 +54,9 @@ _RULES = (
                 FROM packed_batches
             ) GROUP BY ingestion_id
         ) b ON b.ingestion_id = i.id
-        WHERE b.batch_count IS NULL OR b.batch_count <> i.batch_count
-           OR b.last_position <> i.batch_count OR b.id_count <> i.id_count
+        WHERE i.pruned_at IS NULL
+          AND (b.batch_count IS NULL OR b.batch_count <> i.batch_count
+               OR b.last_position <> i.batch_count OR b.id_count <> i.id_count)
         """,
     ),
     _Rule(
@@ -112,12 +116,13 @@ _RULES = (
     _Rule(
         "P2",
         "A batch is triggered or completed without a dispatch that says so.",
-        """
+        f"""
         SELECT 'batch ' || b.id FROM batches b
-        WHERE (b.status = 'completed' AND NOT EXISTS (
+        WHERE {_IS_KEPT} AND (
+            (b.status = 'completed' AND NOT EXISTS (
                 SELECT 1 FROM dispatches d WHERE d.batch_id = b.id AND d.outcome = 'completed'))
-           OR (b.status = 'triggered' AND NOT EXISTS (
-                SELECT 1 FROM dispatches d WHERE d.batch_id = b.id AND d.outcome IS NULL))
+            OR (b.status = 'triggered' AND NOT EXISTS (
+                SELECT 1 FROM dispatches d WHERE d.batch_id = b.id AND d.outcome IS NULL)))
         """,
     ),
     _Rule(
@@ -125,8 +130,8 @@ _RULES = (
         "A batch that is completed or has failed does not have one record for each of its IDs.",
         f"""
         SELECT 'batch ' || b.id FROM batches b {_COUNTED_RECORDS}
-        WHERE (b.status = 'completed' AND coalesce(record_count, 0) <> json_array_length(b.ids))
-           OR (b.status = 'failed' AND coalesce(record_count, 0) <> json_array_length(b.ids))
+        WHERE b.status IN ('completed', 'failed') AND {_IS_KEPT}
+          AND coalesce(record_count, 0) <> json_array_length(b.ids)
         """,
     ),
     _Rule(
@@ -141,9 +146,9 @@ _RULES = (
     _Rule(
         "P9",
         "A batch has records though none of its calls was settled.",
-        """
+        f"""
         SELECT 'batch ' || b.id FROM batches b
-        WHERE EXISTS (SELECT 1 FROM records r WHERE r.batch_id = b.id)
+        WHERE {_IS_KEPT} AND EXISTS (SELECT 1 FROM records r WHERE r.batch_id = b.id)
           AND NOT EXISTS (
             SELECT 1 FROM dispatches d
             WHERE d.batch_id = b.id

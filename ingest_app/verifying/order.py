@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from ingest_app.models import batches, dispatches, packed_batches
+from ingest_app.models import batches, dispatches, ingestions, packed_batches
 from ingest_app.queue.columns import PACKED_WAITING
 from ingest_app.states import BatchStatus
 from ingest_app.verifying.findings import Finding
+
+PRUNED = select(ingestions.c.id).where(ingestions.c.pruned_at.is_not(None))
+"""Ingestions that are being deleted: some of their rows are gone."""
 
 
 class QueueKey(NamedTuple):
@@ -64,8 +67,12 @@ def _batches(connection: Connection, source: str) -> Iterator[QueueKey]:
     table = batches.c
     query = (
         select(table.priority_rank, table.created_at, table.id)
-        # When a cancelled batch left the queue is not known.
-        .where(table.source == source, table.status != BatchStatus.CANCELLED.value)
+        # When a cancelled batch left the queue is not known, nor of one that is being deleted.
+        .where(
+            table.source == source,
+            table.status != BatchStatus.CANCELLED.value,
+            table.ingestion_id.not_in(PRUNED),
+        )
         .order_by(table.id)
     )
     packed = packed_batches.c

@@ -9,13 +9,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from sqlalchemy import Connection, literal, select, union_all
+from sqlalchemy import Connection, func, literal, select, union_all
 
 from ingest_app.clock import Moment
 from ingest_app.models import batches, dispatches, packed_batches
 from ingest_app.prepared import Row
 from ingest_app.states import BatchStatus, DispatchOutcome
 from ingest_app.verifying.findings import Finding
+from ingest_app.verifying.order import PRUNED
 
 _ROUNDING_SECONDS = 0.000_002  # wall times are kept in microseconds
 
@@ -27,6 +28,7 @@ class Call(NamedTuple):
         `margin_seconds` after `at`.
     late_seconds: how long its slot had been open; None for a source's first.
     was_waiting: True when work had been waiting since before the slot opened.
+    follows_gap: True when the ledger had others before this one that were deleted.
     """
 
     dispatch_id: int
@@ -36,13 +38,15 @@ class Call(NamedTuple):
     margin_seconds: float
     late_seconds: float | None
     was_waiting: bool
+    follows_gap: bool = False
 
 
 @dataclass
 class PaceFigures:
     """The pace of one source. Times in seconds; None where there is nothing to measure.
 
-    mean_gap_seconds: over the gaps in which work was waiting when the slot opened.
+    mean_gap_seconds: over the gaps in which work was waiting when the slot opened, and between
+        whose ends nothing was deleted.
     wasted_slot_count: slots that passed unused while work waited, for whatever reason: the service
         was down, the source was paused or deferred, or too many batches were in flight.
     unproven_gap_count: gaps over a reboot at which the wall clock was set back.
@@ -81,7 +85,8 @@ def judge_pace(source: str, calls: Iterable[Call]) -> tuple[PaceFigures, list[Fi
         if gap < later.interval_seconds - _ROUNDING_SECONDS:
             findings.append(_too_close(earlier, later, gap))
         if later.was_waiting:
-            busy_gaps.add(gap)
+            if not later.follows_gap:
+                busy_gaps.add(gap)
             figures.wasted_slot_count += _wasted_slots(later)
     figures.mean_gap_seconds = busy_gaps.value
     return figures, findings
@@ -128,16 +133,26 @@ def _too_close(earlier: Call, later: Call, gap: float) -> Finding:
 
 
 def _calls(connection: Connection, source: str) -> Iterator[Call]:
-    table = dispatches.c
-    query = select(dispatches).where(table.source == source).order_by(table.id)
+    numbered = select(
+        dispatches, func.row_number().over(order_by=dispatches.c.id).label("number")
+    ).subquery()
+    query = select(numbered).where(numbered.c.source == source).order_by(numbered.c.id)
     backlog = _Backlog(_arrivals(connection, source))
+    before = None
     for row in connection.execute(query):
         if row.dispatched_at is not None:  # else it was handed back, or could not connect
-            yield _call(row, was_waiting=backlog.waited_since(row.slot_opened_at))
+            waited = backlog.waited_since(row.slot_opened_at)
+            yield _call(row, was_waiting=waited, follows_gap=_is_gap_between(before, row))
+            before = row
         backlog.leave(row.batch_id)
 
 
-def _call(row: Row, *, was_waiting: bool) -> Call:
+def _is_gap_between(earlier: Row | None, later: Row) -> bool:
+    # Ids are given away one by one; those between the two may be other sources' dispatches.
+    return earlier is not None and later.id - earlier.id != later.number - earlier.number
+
+
+def _call(row: Row, *, was_waiting: bool, follows_gap: bool) -> Call:
     return Call(
         dispatch_id=row.id,
         at=Moment(row.dispatched_at, row.dispatched_boot_seconds, row.boot_id),
@@ -146,6 +161,7 @@ def _call(row: Row, *, was_waiting: bool) -> Call:
         margin_seconds=row.margin_seconds,
         late_seconds=_seconds_between(row.slot_opened_at, row.dispatched_at),
         was_waiting=was_waiting,
+        follows_gap=follows_gap,
     )
 
 
@@ -174,7 +190,9 @@ def _arrivals(connection: Connection, source: str) -> Iterator[datetime]:
     table, packed = batches.c, packed_batches.c
     # When a cancelled batch left the queue is not known.
     single = select(table.created_at.label("at"), literal(1).label("batch_count")).where(
-        table.source == source, table.status != BatchStatus.CANCELLED.value
+        table.source == source,
+        table.status != BatchStatus.CANCELLED.value,
+        table.ingestion_id.not_in(PRUNED),
     )
     packs = select(packed.created_at, packed.batch_count).where(
         packed.source == source, packed.status != BatchStatus.CANCELLED.value

@@ -17,6 +17,7 @@ from ingest_app.web import (
     forecast,
     health,
     ingestions,
+    metrics,
     records,
     sources,
     status,
@@ -27,6 +28,7 @@ from ingest_app.web.api import Api
 from ingest_app.web.browsers import refuse_other_sites, secure
 from ingest_app.web.forecast_entries import ONE_OF_BOTH
 from ingest_app.web.limits import register_limits
+from ingest_app.web.observing import observe_requests
 from ingest_app.web.problems import register_problems
 from ingest_app.web.schemas import document_settings
 
@@ -43,6 +45,7 @@ def register_web(app: Flask) -> None:
     # Answers are read by people too: keys stand in the order in which the schemas name them.
     cast(DefaultJSONProvider, app.json).sort_keys = False
     _trust_proxies(app, runtime_of(app).settings.trusted_proxy_count)
+    observe_requests(app)
     app.before_request(refuse_other_sites)
     register_limits(app)
     register_access(app)
@@ -76,6 +79,7 @@ def _register_api(app: Flask) -> None:
         sources,
         activity,
         health,
+        metrics,
     ):
         api.register_blueprint(module.blueprint)
     api.spec.components.schemas["PreviewQuery"].update(ONE_OF_BOTH)

@@ -23,6 +23,7 @@ from ingest_app.runtime import current_runtime
 from ingest_app.states import Role
 from ingest_app.web.attempts import holder_of_sent_key
 from ingest_app.web.limits import count_request
+from ingest_app.web.sessions import signed_in
 from ingest_app.web.strangers import comes_from_this_machine
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -78,6 +79,11 @@ def current_identity() -> Identity:
     return identity
 
 
+def nobody_needs_a_key() -> bool:
+    """True while no key has been created."""
+    return is_open(current_runtime().database)
+
+
 def document_access(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add to an operation of the OpenAPI document who may use it, and what others are answered."""
     role = doc_info.get("role")
@@ -117,10 +123,12 @@ def _check() -> None:
 def _identify() -> Identity:
     if "Authorization" in request.headers:
         return _holder()
-    runtime = current_runtime()
-    if not is_open(runtime.database):
+    holder = signed_in()
+    if holder is not None:
+        return holder
+    if not nobody_needs_a_key():
         raise KeyNeeded
-    if not runtime.settings.allow_anonymous and not comes_from_this_machine(request):
+    if not current_runtime().settings.allow_anonymous and not comes_from_this_machine(request):
         raise NotForStrangers
     return ANYBODY
 

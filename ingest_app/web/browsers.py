@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Response, request
+import re
+
+from flask import Response, g, request
 from werkzeug.exceptions import Forbidden
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -17,7 +21,7 @@ _HEADERS = {
 """Where an answer does not say otherwise (https://owasp.org/www-project-secure-headers/)."""
 
 _ONLY_TLS = "max-age=31536000"
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1
+_ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 
 
 def refuse_other_sites() -> None:
@@ -27,12 +31,31 @@ def refuse_other_sites() -> None:
     nothing, and are let through.
     """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if request.method not in _SAFE_METHODS and site not in ("same-origin", "none"):
+    if request.method not in SAFE_METHODS and site not in ("same-origin", "none"):
         raise Forbidden("A page of another site may not do this.")
+
+
+def refuse_other_origins() -> None:
+    """Stop a request that no page of this service has sent, as far as it says (Forbidden).
+
+    For where there is no session yet: another site could sign its visitor in as somebody else, who
+    then sees what is handed over. Not every browser sends Sec-Fetch-Site, and none does without
+    TLS but to its own machine; there Origin or Referer has to name this service.
+    """
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        return
+    origin = _ORIGIN.match(request.headers.get("Origin") or request.headers.get("Referer", ""))
+    # A proxy that is not trusted may have taken the TLS away.
+    ours = {f"{scheme}://{request.host}" for scheme in (request.scheme, "https")}
+    if origin is None or origin[0].lower() not in ours:
+        raise Forbidden("Only the service's own page may do this.")
 
 
 def secure(response: Response) -> Response:
     """Give an answer the headers that keep browsers from misusing it."""
+    if "session_token" in g:
+        # Whoever uses the browser after a sign-out may not go back to it.
+        response.headers["Cache-Control"] = "no-store"
     headers = response.headers
     present = {name for name, _ in headers}
     for name, value in _HEADERS.items():

@@ -5,9 +5,12 @@ from __future__ import annotations
 from importlib import resources
 
 from flask import Blueprint, Response, render_template, send_from_directory
+from werkzeug import Response as AnyResponse
 
+from ingest_app.errors import KeyNeeded
 from ingest_app.states import Role
 from ingest_app.web.access import public, requires
+from ingest_app.web.landing import ask_to_sign_in
 
 blueprint = Blueprint("docs", __name__, template_folder="templates")
 
@@ -48,6 +51,11 @@ def dist_file(name: str) -> Response:
 def own_file(name: str) -> Response:
     """Send a file of ours to the page, to be revalidated each time; NotFound as above."""
     return send_from_directory(_OWN, name)
+
+
+@blueprint.errorhandler(KeyNeeded)
+def _ask_for_key(_: KeyNeeded) -> AnyResponse:
+    return ask_to_sign_in()
 
 
 @blueprint.after_request

@@ -106,6 +106,9 @@ class ProblemSchema(Schema):
         keys=fields.String(),
         metadata={"description": "Which field is wrong, and in `ids` which positions, from 0."},
     )
+    request_id = fields.String(
+        metadata={"description": "Of a fault of the service: what its log has, and X-Request-ID."}
+    )
 
 
 def register_problems(app: Flask) -> None:
@@ -158,7 +161,10 @@ def _nearest(table: Mapping[Any, Entry], error: Exception) -> Entry:
 
 def _answer(status: HTTPStatus, detail: str, errors: Mapping[str, object]) -> Response:
     # ASCII, so that a lone surrogate in a field's name cannot break the answer about it.
-    text = json.dumps(problem(status, detail, quote(request.path), errors))
+    members = problem(status, detail, quote(request.path), errors)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        members["request_id"] = events.REQUEST_ID.get()
+    text = json.dumps(members)
     return Response(text, status=status, content_type=CONTENT_TYPE)
 
 

@@ -15,6 +15,7 @@ from tests.benchmarks.foretelling import forecast_errors
 from tests.benchmarks.http_large import status_request, submission
 from tests.benchmarks.http_small import status_requests, submissions
 from tests.benchmarks.idling import idle_costs
+from tests.benchmarks.maintaining import maintenance
 from tests.benchmarks.one_request import one_request_each
 from tests.benchmarks.pace import paces
 from tests.benchmarks.polling import looks
@@ -34,6 +35,7 @@ MEASURES: Mapping[str, Callable[[Plan], Sequence[Row]]] = {
     "B9": latencies,
     "B10": forecast_errors,
     "B11": looks,
+    "B12": maintenance,
     "CPU": one_request_each,
 }
 

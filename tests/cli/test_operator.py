@@ -75,3 +75,14 @@ def test_serve_runs_gunicorn_with_our_defaults_and_then_what_is_wished() -> None
 @pytest.mark.parametrize("workers", ["0", "many"])
 def test_serve_needs_workers(workers: str) -> None:
     assert CliRunner().invoke(main, ["serve", "--workers", workers]).exit_code == 2
+
+
+def test_settings_are_checked_without_touching_the_database(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert CliRunner().invoke(main, ["settings", "--check"]).exit_code == 0
+    monkeypatch.setenv("INGEST_MAX_IDS", "0")
+    result = CliRunner().invoke(main, ["settings", "--check"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("ingest: INGEST_MAX_IDS (max_ids): Must be")
+    assert not folder.exists()

@@ -18,7 +18,7 @@ from tests.support.crowd import idle_connections, send_raw, slow_senders
 from tests.support.promises import verified
 from tests.support.service import ROOM_SECONDS, Service, gunicorn, running, until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 INTERVAL_SECONDS = 0.2
 SETTINGS = {"interval_seconds": INTERVAL_SECONDS, "simulated_latency_seconds": 0}

@@ -53,6 +53,19 @@ def filled(queue: Queue) -> Queue:
         pytest.param("UPDATE records SET position = 1", id="two records of one ID"),
         pytest.param("INSERT INTO sources (name) VALUES (NULL)", id="a source has a name"),
         pytest.param("INSERT INTO sources (name) VALUES ('default')", id="a source has one row"),
+        pytest.param(
+            "INSERT INTO dispatch_totals VALUES ('default', 'gone', '0.1', 1, 0, 1, 0)",
+            id="no such outcome of a total",
+        ),
+        pytest.param(
+            "INSERT INTO dispatch_totals VALUES ('default', 'lost', '0.1', 1, 0, 1, -1)",
+            id="fewer than no slots",
+        ),
+        pytest.param(
+            "INSERT INTO request_totals VALUES ('/ingest', 'POST', '2xx', '0.1', -1, 0)",
+            id="fewer than no requests",
+        ),
+        pytest.param("INSERT INTO dispatch_counting VALUES (2, 0, 0)", id="the ledger has one end"),
     ],
 )
 def test_illegal_value_is_refused(filled: Queue, statement: str) -> None:

@@ -62,6 +62,14 @@ def test_idle_times_are_no_gaps(full: Queue) -> None:
     assert pace(full) == before
 
 
+def test_dispatches_that_were_deleted_leave_no_gap(full: Queue) -> None:
+    for _ in range(12):
+        call(full)
+    before = pace(full)
+    full.change("DELETE FROM dispatches WHERE id BETWEEN 4 AND 8")
+    assert pace(full).gap_seconds == pytest.approx(before.gap_seconds)
+
+
 def test_gaps_of_another_interval_do_not_count(full: Queue) -> None:
     for _ in range(6):
         call(full)

@@ -20,6 +20,7 @@ from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, MigrationError
 from ingest_app.migrating import migrate, migrations_folder, schema_is_current
 from ingest_app.queue.control import cancel_ingestion
+from ingest_app.queue.totals import count_dispatches
 from ingest_app.states import BatchStatus
 from ingest_app.verifying import verify
 from tests.support.queues import TABLES, Queue, opened
@@ -275,6 +276,18 @@ def test_older_schema_leaves_an_idempotency_key_to_the_first_that_had_it(queue: 
     alembic(queue.database, command.downgrade, "0003")
     query = "SELECT id FROM ingestions WHERE idempotency_key IS NOT NULL"
     assert queue.rows(query) == [(first,)]
+
+
+def test_older_schema_forgets_the_totals_and_they_are_counted_anew(queue: Queue) -> None:
+    queue.submit(range(6))
+    queue.complete(queue.claim())
+    assert count_dispatches(queue.database)
+    totals = queue.rows("SELECT * FROM dispatch_totals")
+    alembic(queue.database, command.downgrade, "0004")
+    alembic(queue.database, command.upgrade, "head")
+    assert queue.rows("SELECT * FROM dispatch_totals") == []
+    assert count_dispatches(queue.database)
+    assert queue.rows("SELECT * FROM dispatch_totals") == totals
 
 
 def fill(queue: Queue) -> None:

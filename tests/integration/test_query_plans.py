@@ -11,10 +11,13 @@ import pytest
 from sqlalchemy import event
 
 from ingest_app.database import Database
+from ingest_app.metrics.exposition import expose
 from ingest_app.queue import activity, packing, waiting_counts
 from ingest_app.queue.activity import Span, read_activity
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.deliveries import claim_delivery, mark_delivered, seconds_until_due
+from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.forecast import list_with_forecasts, read_forecast
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
 from ingest_app.queue.previews import preview_submission
@@ -23,6 +26,9 @@ from ingest_app.queue.records import find_records
 from ingest_app.queue.refusing import find_refusal
 from ingest_app.queue.source_states import read_sources
 from ingest_app.queue.waiting_counts import Line, count_waiting
+from ingest_app.queue.wasted_slots import count_wasted_slots
+from ingest_app.runtime import Runtime
+from ingest_app.settings import Settings
 from ingest_app.states import BatchStatus, Priority, RecordOutcome
 from tests.support.clocks import START
 from tests.support.queues import Queue
@@ -316,3 +322,47 @@ def test_activity_of_a_source_goes_along_its_index(
     assert not any("SCAN dispatches" in plan for plan in found)
     block = "SEARCH dispatches USING INDEX ix_dispatches_by_source (source=? AND id>? AND id<?)"
     assert block in found[-1]
+
+
+def test_scrape_looks_up_what_it_counts(busy: Queue) -> None:
+    settings = Settings("sqlite:///ingest.db", sources={"default": busy.source})
+    runtime = Runtime(settings, busy.database, busy.clock)
+    busy.submit([1], Priority.HIGH)
+    busy.clock.move(1)
+    with plans(busy.database) as found:
+        expose(runtime, "")
+    # The few that wait again are sorted; totals are few rows, whatever they are made of.
+    told = [plan for plan in slow(found) if "ix_batches_for_retry" not in plan]
+    assert told == []
+    for index in (
+        "ix_batches_for_claim (source=? AND priority_rank=?)",
+        "ix_packed_batches_for_claim (source=? AND priority_rank=?)",
+        "ix_batches_for_recovery (source=?)",
+        "ix_webhook_deliveries_due",
+        "ix_webhook_deliveries_given_up",
+    ):
+        assert any(index in plan for plan in found), index
+    assert any("SEARCH dispatches USING INTEGER PRIMARY KEY (rowid>? AND" in p for p in found)
+
+
+def test_whether_a_slot_was_wasted_is_looked_up(busy: Queue) -> None:
+    newest = busy.claim().dispatch_id
+    late = {"late_seconds": 9.0, "interval_seconds": 1.0}
+    with plans(busy.database) as found, busy.database.read() as connection:
+        assert count_wasted_slots(connection, newest, **late) == 9
+    assert slow(found) == []
+    assert any("SEARCH later USING" in plan for plan in found)
+
+
+def test_deliveries_are_found_by_when_they_are_due(busy: Queue) -> None:
+    keep_endpoint(busy.database, is_wanted=True, clock=busy.clock)
+    for row in busy.rows("SELECT id FROM ingestions"):
+        cancel_ingestion(busy.database, row[0], clock=busy.clock)
+    with plans(busy.database) as found:
+        assert seconds_until_due(busy.database, clock=busy.clock) == 0
+        delivery = claim_delivery(busy.database, clock=busy.clock)
+        assert delivery is not None
+        assert mark_delivered(busy.database, delivery, clock=busy.clock)
+    assert not any("SCAN webhook_deliveries" in plan and "_due" not in plan for plan in found)
+    assert slow(found) == []
+    assert any("ix_webhook_deliveries_due" in plan for plan in found)

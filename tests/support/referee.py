@@ -7,9 +7,7 @@ https://nginx.org/en/docs/http/ngx_http_limit_req_module.html
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 
-from tests.support.lacking import need_tool
-from tests.support.service import kill_group, until
+from tests.support.nginx import running_nginx
 
 REFUSED = 429
 
@@ -132,7 +129,6 @@ def refereed(
     rate: as nginx writes it, "2r/s" or "30r/m".
     bytes_per_second: how fast it hands out an answer, so that calls take their time; 0 for at once.
     """
-    program = need_tool("nginx", "nginx")
     folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
@@ -148,33 +144,5 @@ def refereed(
                 bytes_per_second=bytes_per_second,
             )
         )
-        process = _start(program, folder, configuration, listening)
-    try:
-        until(lambda: _is_up(process, folder), "nginx is up")
-        yield Referee(folder, f"http://127.0.0.1:{port}")
-    finally:
-        kill_group(process)
-
-
-def _start(
-    program: str, folder: Path, configuration: Path, listening: socket.socket
-) -> subprocess.Popen[str]:
-    # It takes over a socket that listens already, as from an older nginx: no one can take the port.
-    file = listening.fileno()
-    with (folder / "start.log").open("wb") as log:
-        return subprocess.Popen(
-            [program, "-p", str(folder), "-c", str(configuration), "-e", f"{folder}/error.log"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            pass_fds=[file],
-            env={**os.environ, "NGINX": f"{file};"},
-        )
-
-
-def _is_up(process: subprocess.Popen[str], folder: Path) -> bool:
-    log = (folder / "error.log").read_text() if (folder / "error.log").exists() else ""
-    assert process.poll() is None, log + (folder / "start.log").read_text()
-    return "start worker process " in log
+        with running_nginx(folder, configuration, [listening]):
+            yield Referee(folder, f"http://127.0.0.1:{port}")

@@ -49,6 +49,11 @@ def flask(*arguments: str) -> list[str]:
     return [str(_SCRIPTS / "flask"), "--app", "ingest_app", *arguments]
 
 
+def ingest(*arguments: str) -> list[str]:
+    """A command of `ingest`."""
+    return [str(_SCRIPTS / "ingest"), *arguments]
+
+
 def until(
     look: Callable[[], Found | None], what: str, *, room_seconds: float = ROOM_SECONDS
 ) -> Found:
@@ -102,10 +107,17 @@ def running(
         service.wait_until_ready()
         yield service
     except BaseException as error:
-        error.add_note(f"--- log of {service.log_path.name}\n{service.log[-_SHOWN_LOG_LENGTH:]}")
+        error.add_note(f"--- log of {service.log_path.name}\n{_shown(service.log)}")
         raise
     finally:
         service.kill()
+
+
+def _shown(log: str) -> str:
+    """The end of a log, and before it the first thing that went wrong in the rest, if any."""
+    rest, end = log[:-_SHOWN_LOG_LENGTH], log[-_SHOWN_LOG_LENGTH:]
+    _, found, wrong = rest.partition("Traceback")
+    return f"{found}{wrong[:_SHOWN_LOG_LENGTH]}\n[...]\n{end}" if found else end
 
 
 class Service:

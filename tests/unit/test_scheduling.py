@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from types import ModuleType
 from typing import Any
 
@@ -170,6 +170,18 @@ def test_paused_job_stays_paused_when_the_clock_is_set(rig: Rig) -> None:
     rig.clock.set_wall(HOUR)
     rig.turn()
     assert rig.scheduler.get_job("job").next_run_time is None
+
+
+def test_clock_may_be_set_between_the_first_jobs_and_the_start(clock: FakeClock) -> None:
+    # A process that is kept waiting between its looks at the two clocks sees the same.
+    scheduler = SteadyScheduler(clock, thread_count=1)
+    for name in ("early", "late"):
+        scheduler.add_job(print, trigger="interval", seconds=10, id=name)
+    scheduler.run_at("early", 5)
+    clock.set_wall(HOUR)
+    scheduler.run_at("late", 5)
+    early, late = (scheduler.get_job(name).next_run_time for name in ("early", "late"))
+    assert early == late == clock.read().at + timedelta(seconds=5)
 
 
 def test_missed_runs_are_made_up_for_once(rig: Rig) -> None:

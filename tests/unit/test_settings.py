@@ -218,6 +218,42 @@ def test_bad_file_is_refused_by_the_name_of_its_key(tmp_path: Path, toml: str, n
         load(tmp_path, toml)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        pytest.param("INGEST_MAX_IDS", "0", "INGEST_MAX_IDS (max_ids): ", id="of the service"),
+        pytest.param("INGEST_Max_Ids", "0", "INGEST_Max_Ids (max_ids): ", id="as it was written"),
+        pytest.param(
+            "INGEST_SOURCES__CATALOG__BATCH_SIZE",
+            "0",
+            "INGEST_SOURCES__CATALOG__BATCH_SIZE (sources.catalog.batch_size): ",
+            id="one key of a source",
+        ),
+        pytest.param(
+            "INGEST_SOURCES",
+            '{"catalog": {"batch_size": 0}}',
+            "INGEST_SOURCES (sources.catalog.batch_size): ",
+            id="all sources at once",
+        ),
+    ],
+)
+def test_bad_value_of_the_environment_is_named_by_its_variable_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as raised:
+        load_environment(tmp_path)
+    assert str(raised.value).startswith(named)
+
+
+def test_bad_value_of_the_file_is_named_by_its_key_beside_a_variable_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGEST_SOURCES__CATALOG__INTERVAL_SECONDS", "1")
+    with pytest.raises(SettingsError, match=r"^sources\.catalog\.batch_size: "):
+        load_environment(tmp_path, "[sources.catalog]\nbatch_size = 0\n")
+
+
 def test_all_bad_values_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"(?s)batch_size.*max_ids"):
         load(tmp_path, "batch_size = 0\nmax_ids = 0\n")

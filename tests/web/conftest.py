@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from ingest_app import create_app
 from ingest_app.access.counters import Counters
+from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import runtime_of
 from ingest_app.web.limits import use_counters
 from tests.support.clocks import FakeClock
@@ -35,6 +36,7 @@ def app(tmp_path: Path, migrated_file: Path) -> Iterator[Flask]:
     shutil.copyfile(migrated_file, tmp_path / "ingest.db")  # quicker than to migrate each
     app = create_app({**SETTINGS, "instance_path": str(tmp_path)})
     yield app
+    request_times_of(app).flush()
     runtime_of(app).database.engine.dispose()
 
 

@@ -236,3 +236,34 @@ def test_control_takes_no_get(client: FlaskClient, submit: Submit, verb: str) ->
     answer = client.get(f"/ingestions/{submit([1])}/{verb}")
     check_problem(answer, 405)
     assert "POST" in answer.headers["Allow"]
+
+
+ROUTES = [
+    ("GET", "/status/{}"),
+    ("GET", "/status/{}?limit=1"),
+    ("GET", "/ingestions/{}"),
+    ("GET", "/ingestions/{}/batches"),
+    ("GET", "/ingestions/{}/records"),
+    ("GET", "/ingestions/{}/forecast"),
+    ("POST", "/ingestions/{}/cancel"),
+    ("POST", "/ingestions/{}/retry"),
+]
+
+
+@pytest.mark.parametrize(("method", "route"), ROUTES)
+def test_what_is_being_deleted_is_unknown(
+    app: Flask, client: FlaskClient, submit: Submit, method: str, route: str
+) -> None:
+    address = route.format(submit([1, 2, 3, 4]))
+    assert client.open(address, method=method).status_code == 200
+    change(app, "UPDATE ingestions SET pruned_at = created_at")
+    check_problem(client.open(address, method=method), 404)
+    assert listed(client) == []
+    assert listed(client, "forecast=true") == []
+
+
+def test_every_route_to_one_ingestion_is_tried(app: Flask) -> None:
+    """A new one has to be on the list above."""
+    found = {rule.rule for rule in app.url_map.iter_rules() if "<ingestion_id>" in rule.rule}
+    tried = {route.partition("?")[0].replace("{}", "<ingestion_id>") for _, route in ROUTES}
+    assert {rule for rule in found if not rule.startswith("/ui/")} == tried

@@ -41,6 +41,7 @@ def test_document_lists_the_routes(document: dict[str, Any]) -> None:
         ("post", "/sources/{name}/resume"),
         ("get", "/healthz"),
         ("get", "/readyz"),
+        ("get", "/metrics"),
     } <= routes
 
 

@@ -3,6 +3,7 @@
 
 import { readJson } from "./shared/json.js";
 import { serverClock } from "./shared/server_clock.js";
+import { proof } from "./shared/visitor.js";
 
 const TIMEOUT_MS = 15_000;
 const MOST_KEPT = 100;
@@ -20,6 +21,11 @@ export class Problem extends Error {
 
 /** No answer came that could be understood. */
 export class NoAnswer extends Error {}
+
+/** True when the session of this page is over: by its time, or its key was revoked. */
+export function isSignedOut(error) {
+  return error instanceof Problem && error.status === 401;
+}
 
 /** GET a path: its body, and the path of the next page or null (Problem, NoAnswer). */
 export async function read(path, { signal } = {}) {
@@ -65,7 +71,8 @@ async function request(path, options) {
 async function fetched(address, options) {
   try {
     // The ETags are ours; the browser's own cache would hide the 304s and their Date.
-    return await fetch(address, { cache: "no-store", ...options });
+    const headers = { ...proof, ...options.headers };
+    return await fetch(address, { cache: "no-store", ...options, headers });
   } catch (error) {
     if (options.signal?.aborted && error.name === "AbortError") throw error;
     throw new NoAnswer(error.message);

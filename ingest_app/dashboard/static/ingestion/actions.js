@@ -4,6 +4,7 @@ import { send } from "../api.js";
 import { confirmed } from "../shared/confirming.js";
 import { byId } from "../shared/dom.js";
 import { announce, attempt } from "../shared/notices.js";
+import { may } from "../shared/visitor.js";
 import { counted } from "../shared/words.js";
 
 let counts = {};
@@ -14,11 +15,11 @@ export function bindActions(path, changed) {
   byId("retry").addEventListener("click", () => retry(path).then(changed));
 }
 
-/** Offer what can be done to this ingestion now. */
+/** Offer what can be done to this ingestion now, and by whoever looks at it. */
 export function showActions(entry) {
   counts = entry.counts;
-  byId("cancel").hidden = counts.yet_to_start === 0;
-  byId("retry").hidden = counts.failed === 0;
+  byId("cancel").hidden = !may("submit") || counts.yet_to_start === 0;
+  byId("retry").hidden = !may("submit") || counts.failed === 0;
 }
 
 async function cancel(path) {

@@ -7,6 +7,7 @@ import { announce, attempt } from "../shared/notices.js";
 import { serverClock } from "../shared/server_clock.js";
 import { sum } from "../shared/states.js";
 import { everyTick } from "../shared/ticking.js";
+import { may } from "../shared/visitor.js";
 import { counted, duration, number, pace } from "../shared/words.js";
 
 export class SourceCards {
@@ -67,6 +68,7 @@ function showCard(card) {
 
 function showToggle(button, source) {
   const verb = source.paused_at ? "Resume" : "Pause";
+  button.hidden = !may("operate");
   setText(button, verb);
   setAttribute(button, "aria-label", `${verb} ${source.name}`);
 }

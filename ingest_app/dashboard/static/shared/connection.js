@@ -1,10 +1,12 @@
 // The banner that says when the service is gone, since when, and when it is back.
 
-import { Problem } from "../api.js";
+import { Problem, addressOf } from "../api.js";
 import { byId, setText } from "./dom.js";
+import { signedOutWords } from "./visitor.js";
 import { duration, timeOfDay } from "./words.js";
 
 const BACK_SHOWN_MS = 8_000;
+const SIGNED_OUT = "signed-out";
 
 class Connection {
   #lastAnswerAt = Date.now();
@@ -20,7 +22,7 @@ class Connection {
     document.body.dataset.connection = "up";
   }
 
-  /** It has not, or could not do its work; it is asked again in so many seconds. */
+  /** It has not answered, or could not do its work; it is asked again in so many seconds. */
   failed(error, seconds) {
     clearTimeout(this.#timer);
     this.#isGone = true;
@@ -29,6 +31,18 @@ class Connection {
     setText(byId("banner-text"), `${whatFailed(error)} What you see is from ${since}.`);
     setText(byId("banner-again"), `Asking again in ${duration(seconds)}.`);
     show("gone");
+  }
+
+  /** Nobody is signed in here any more; there is no use in asking again. */
+  signedOut() {
+    clearTimeout(this.#timer);
+    this.#isGone = true;
+    document.body.dataset.connection = SIGNED_OUT;
+    const since = timeOfDay(new Date(this.#lastAnswerAt), { seconds: true });
+    setText(byId("banner-text"), `${signedOutWords} What you see is from ${since}.`);
+    setText(byId("banner-again"), "");
+    byId("banner-sign-in").href = signInAddress();
+    show(SIGNED_OUT);
   }
 
   #sayBack() {
@@ -43,6 +57,11 @@ class Connection {
 
 export const connection = new Connection();
 
+/** True when something that was typed here cannot be sent, as nobody is signed in any more. */
+export function mayBeLost() {
+  return document.body.dataset.connection === SIGNED_OUT;
+}
+
 byId("banner-try").addEventListener("click", () => connection.onTryNow());
 
 function whatFailed(error) {
@@ -50,9 +69,15 @@ function whatFailed(error) {
   return "The service is gone: it gives no answer.";
 }
 
+function signInAddress() {
+  const here = encodeURIComponent(location.pathname + location.search);
+  return addressOf(`/ui/sign-in?next=${here}`);
+}
+
 function show(kind) {
   const banner = byId("banner");
   banner.hidden = kind === null;
   banner.dataset.kind = kind ?? "";
   byId("banner-try").hidden = kind !== "gone";
+  byId("banner-sign-in").hidden = kind !== SIGNED_OUT;
 }

@@ -1,7 +1,8 @@
 // What came of an action: said aloud, and shown until the next one.
 
-import { NoAnswer } from "../api.js";
+import { NoAnswer, isSignedOut } from "../api.js";
 import { byId, element, setText } from "./dom.js";
+import { signedOutWords } from "./visitor.js";
 
 /** Say in a polite live region that something happened. */
 export function announce(text) {
@@ -34,6 +35,7 @@ export async function attempt(container, action) {
 
 function failureText(error) {
   if (error instanceof NoAnswer) return "No answer came; try again when the service is back.";
+  if (isSignedOut(error)) return `${signedOutWords} Sign in and try again.`;
   return error.message;
 }
 

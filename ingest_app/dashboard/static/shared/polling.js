@@ -1,6 +1,6 @@
 // Reading again and again: only while someone looks, and seldom while nobody answers.
 
-import { NoAnswer, Problem } from "../api.js";
+import { NoAnswer, Problem, isSignedOut } from "../api.js";
 import { connection } from "./connection.js";
 
 const SECONDS = 2;
@@ -56,6 +56,7 @@ class Poller {
   }
 
   #note(failure) {
+    if (isSignedOut(failure)) return connection.signedOut();
     const isTheirs = failure instanceof Problem || failure instanceof NoAnswer;
     this.#failures = isTheirs ? this.#failures + 1 : 0;
     const seconds = Math.min(SECONDS * 2 ** this.#failures, MOST_SECONDS);

@@ -40,6 +40,11 @@ export class IdInput {
     return this.found.problemCount > 0 ? "Some IDs are not allowed; they are listed above." : null;
   }
 
+  /** True when something would be lost with the form. */
+  get isFilled() {
+    return byId("text").value !== "" || byId("file").value !== "";
+  }
+
   /** Read what stands in the form, as after a change. */
   start() {
     this.#read();

@@ -1,6 +1,7 @@
 // The form: IDs, source and priority in, forecast beside it, an ingestion out.
 
 import { read } from "../api.js";
+import { mayBeLost } from "../shared/connection.js";
 import { byId, element, setText } from "../shared/dom.js";
 import { poll } from "../shared/polling.js";
 import { counted } from "../shared/words.js";
@@ -19,6 +20,8 @@ byId("form").addEventListener("submit", (event) => {
 });
 // A browser that goes back shows the form as it was left: sent.
 addEventListener("pageshow", (event) => event.persisted && sending.renew());
+// The browser asks whether to leave: after signing in the form is empty.
+addEventListener("beforeunload", (event) => mayBeLost() && input.isFilled && event.preventDefault());
 input.start();
 
 function changed() {

@@ -1,0 +1,30 @@
+"""Take a copy of a database while a service works on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ingest_app.errors import DatabaseUnavailable, MaintenanceRefused
+from ingest_app.maintenance.copying import check_copy, copy_database
+from ingest_app.maintenance.partial import already_there, beside
+
+
+def back_up(database: Path, file: Path, *, may_replace: bool = False) -> int:
+    """Write a consistent copy of the database to `file`, which is whole or not there; its bytes.
+
+    Everything is in it that was acknowledged before this began. Readable by its owner alone.
+    Raises MaintenanceRefused when the file exists, or the copy is not sound, DatabaseError and
+    OSError; then a file that was there is as it was.
+    """
+    if not database.is_file():
+        raise DatabaseUnavailable(f"There is no database {database}.")
+    if file.exists() and file.samefile(database):
+        raise MaintenanceRefused(f"{file} is the database itself.")
+    if not may_replace and file.exists():
+        raise already_there(file)
+    with beside(file) as partial:
+        copy_database(database, partial.path)
+        check_copy(partial.path)
+        size = partial.path.stat().st_size
+        partial.put_in_place(may_replace=may_replace)
+    return size

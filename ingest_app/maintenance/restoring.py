@@ -1,0 +1,144 @@
+"""Put a backup in the database's place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ingest_app.clock import Clock
+from ingest_app.errors import MaintenanceRefused
+from ingest_app.maintenance.carrying import Replaced, carry_over, read_replaced
+from ingest_app.maintenance.copying import (
+    check_is_ours,
+    copy_database,
+    make_standalone,
+    migrate_copy,
+    opened,
+)
+from ingest_app.maintenance.holding import held
+from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside
+from ingest_app.sqlite import translate
+from ingest_app.verifying import verify
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done.
+
+    kept: the database that was there, under its new name; None when there was none.
+    was_read: False when nothing could be carried over, since there was none or it cannot be read.
+    """
+
+    kept: Path | None
+    was_read: bool
+
+
+def restore(file: Path, database: Path, source_names: Collection[str], *, clock: Clock) -> Restored:
+    """Verify a backup and put a copy of it in the place of a database that nobody has open.
+
+    The file is migrated where it is older, its sources wait a whole interval from now, and what the
+    replaced database knew of them, of keys and of ids given away is carried over. Raises
+    MaintenanceRefused, MigrationError, DatabaseError and OSError; then the database that was there
+    is as it was.
+    source_names: those of the settings.
+    """
+    database = database.resolve()
+    if database.exists() and file.exists() and file.samefile(database):
+        raise MaintenanceRefused(f"{file} is the database itself.")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with beside(database) as partial:
+        copy_database(file, partial.path)
+        _check(partial.path, file)
+        with _replaced(database) as (is_there, replaced):
+            known = replaced or Replaced()
+            with opened(partial.path) as copy, copy.write() as connection:
+                carry_over(connection, known, source_names, clock.read())
+            make_standalone(partial.path)
+            kept = _free_name(database, clock.read().at) if is_there else None
+            _put_in_place(partial, kept)
+    return Restored(kept, was_read=replaced is not None)
+
+
+def _check(copy: Path, file: Path) -> None:
+    with opened(copy, is_to_be_written=False) as database:
+        check_is_ours(database, file)
+    migrate_copy(copy)
+    with opened(copy, is_to_be_written=False) as database:
+        report = verify(database)
+    if not report.holds:
+        first = report.findings[0]
+        raise MaintenanceRefused(
+            f"{file} does not verify, `ingest verify` has {len(report.findings)} findings:"
+            f" {first.what} ({first.where})"
+        )
+
+
+@contextmanager
+def _replaced(database: Path) -> Iterator[tuple[bool, Replaced | None]]:
+    """Whether a database is there, which nobody has open meanwhile, and what it knows."""
+    if not database.exists():
+        yield False, None
+        return
+    with held(database) as driver:
+        yield True, None if driver is None else _read(driver)
+
+
+def _read(driver: Any) -> Replaced | None:
+    try:
+        return read_replaced(driver)
+    except Exception as error:
+        if translate(error) is None:
+            raise
+        return None
+
+
+def _put_in_place(partial: Partial, kept: Path | None) -> None:
+    """Keep the database that is there under another name, and give its name to the copy."""
+    database = partial.place
+    if kept is None:
+        _own_as_folder(partial.path)
+        _take_away_side_files(database, database.with_name(f"{database.name}.orphaned"))
+        partial.put_in_place(may_replace=False)
+        return
+    own_like(partial.path, database)
+    # There is a whole database under the name at every instant. Of what is beside it, nothing
+    # stays: SQLite would take it for the new one's.
+    os.link(database, kept)
+    _take_away_side_files(database, kept)
+    partial.put_in_place(may_replace=True)
+
+
+def _own_as_folder(path: Path) -> None:
+    """Root restores for a service that is another user: whose folder it is."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
+
+
+def _free_name(database: Path, now: datetime) -> Path:
+    name = f"{database.name}.replaced-{now:%Y%m%dT%H%M%SZ}"
+    kept, count = database.with_name(name), 1
+    while kept.exists():
+        count += 1
+        kept = database.with_name(f"{name}-{count}")
+    return kept
+
+
+def own_like(path: Path, other: Path) -> None:
+    """Give a file the owner and the rights of another (PermissionError)."""
+    found, mine = other.stat(), path.stat()
+    if (found.st_uid, found.st_gid) != (mine.st_uid, mine.st_gid):
+        os.chown(path, found.st_uid, found.st_gid)
+    path.chmod(stat.S_IMODE(found.st_mode))
+
+
+def _take_away_side_files(database: Path, kept: Path) -> None:
+    for end in SIDE_FILES:
+        with suppress(FileNotFoundError):
+            database.with_name(database.name + end).replace(kept.with_name(kept.name + end))

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus, computed from the database: right with any number of processes."""

@@ -1,0 +1,398 @@
+"""Backups are whole and sound; what is restored knows what came after it."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, create_engine
+
+from ingest_app import sqlite
+from ingest_app.database import Database
+from ingest_app.errors import DatabaseUnavailable, IngestError, MaintenanceRefused
+from ingest_app.maintenance import carrying, copying, restoring
+from ingest_app.maintenance.backing_up import back_up
+from ingest_app.maintenance.compacting import compact
+from ingest_app.maintenance.copying import make_standalone
+from ingest_app.maintenance.restoring import Restored, restore
+from ingest_app.migrating import migrate
+from ingest_app.queue.control import pause_source
+from ingest_app.queue.refusing import Wait
+from ingest_app.verifying import verify
+from tests.integration.test_migrations import alembic
+from tests.support.queues import Queue, opened
+
+KEY = (
+    "INSERT INTO api_keys (name, owner, prefix, digest, role, created_at, revoked_at)"
+    " VALUES (:name, 'ann', :name, 'd', 'operator', '2026-03-01 11:00:00.000000', :revoked)"
+)
+AT = "2026-03-01 13:00:00.000000"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "backups" / "copy.db"
+
+
+@pytest.fixture(autouse=True)
+def _make_folder(file: Path) -> None:
+    file.parent.mkdir()
+
+
+def take(queue: Queue, database_path: Path, file: Path) -> None:
+    """A backup after some work."""
+    queue.submit(range(9))
+    queue.complete(queue.claim_in_turn())
+    back_up(database_path, file)
+
+
+def put_back(queue: Queue, database_path: Path, file: Path) -> Restored:
+    """Restore it where nobody has the database open, and open that again."""
+    queue.database.engine.dispose()
+    done = restore(file, database_path, {"default", "catalog"}, clock=queue.clock)
+    with opened(database_path) as database:
+        migrate(database)
+    return done
+
+
+@pytest.fixture
+def again(queue: Queue, database_path: Path) -> Iterator[Queue]:
+    """The queue of the database that is there after a restore."""
+    with opened(database_path) as database:
+        yield Queue(database, queue.source, queue.clock)
+
+
+def content(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def test_backup_is_all_of_a_database_in_use_and_its_owners_alone(
+    queue: Queue, database_path: Path, file: Path
+) -> None:
+    take(queue, database_path, file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert content(file) == content(database_path)
+    assert [path.name for path in file.parent.iterdir()] == ["copy.db"]
+    with opened(file) as copy:
+        assert verify(copy).holds
+
+
+def test_backup_replaces_nothing_unless_it_is_told_to(
+    queue: Queue, database_path: Path, file: Path
+) -> None:
+    file.write_text("mine")
+    with pytest.raises(MaintenanceRefused, match="--force"):
+        back_up(database_path, file)
+    assert file.read_text() == "mine"
+    assert back_up(database_path, file, may_replace=True) == file.stat().st_size
+    with pytest.raises(MaintenanceRefused, match="itself"):
+        back_up(database_path, database_path, may_replace=True)
+    assert verify(queue.database).holds
+
+
+def test_file_that_comes_while_the_backup_is_made_is_not_replaced(
+    queue: Queue, database_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert queue.rows("SELECT 1") == [(1,)]
+    monkeypatch.setattr(
+        "ingest_app.maintenance.backing_up.check_copy", lambda _: file.write_text("mine")
+    )
+    with pytest.raises(MaintenanceRefused):
+        back_up(database_path, file)
+    assert file.read_text() == "mine"
+    assert len(list(file.parent.iterdir())) == 1
+
+
+def test_what_a_dead_process_left_behind_is_used_again(
+    database_path: Path, file: Path, queue: Queue
+) -> None:
+    for end in ("", "-wal", "-journal"):
+        (file.parent / f".copy.db.partial{end}").write_text("half of it")
+    take(queue, database_path, file)
+    assert content(file) == content(database_path)
+    assert len(list(file.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("look", ["_look", "_look_on"])
+def test_ctrl_c_while_it_is_copied_or_checked_leaves_nothing(
+    queue: Queue,
+    database_path: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    look: str,
+) -> None:
+    queue.submit(range(3_000))
+
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(copying, look, interrupt)
+    monkeypatch.setattr(copying, "_STEPS_A_LOOK", 100)
+    with pytest.raises(KeyboardInterrupt):
+        back_up(database_path, file)
+    assert list(file.parent.iterdir()) == []
+
+
+def test_link_in_the_place_of_the_half_made_file_is_not_followed(
+    queue: Queue, database_path: Path, tmp_path: Path, file: Path
+) -> None:
+    queue.submit()
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (file.parent / ".copy.db.partial").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic"):
+        back_up(database_path, file)
+    assert victim.read_text() == "mine"
+
+
+def test_damaged_database_gives_no_backup(queue: Queue, database_path: Path, file: Path) -> None:
+    queue.submit(range(30_000))
+    queue.database.engine.dispose()
+    make_standalone(database_path)
+    size = database_path.stat().st_size
+    with database_path.open("r+b") as damaged:
+        damaged.seek(size // 2)
+        damaged.write(b"\xff" * 3 * 4096)
+    with pytest.raises(IngestError):
+        back_up(database_path, file)
+    assert list(file.parent.iterdir()) == []
+
+
+def test_restore_brings_back_what_was_there_and_keeps_what_is(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    take(queue, database_path, file)
+    before = queue.everything()
+    queue.complete(queue.claim_in_turn())
+    later = content(database_path)
+    mode = stat.S_IMODE(database_path.stat().st_mode)
+    done = put_back(queue, database_path, file)
+    assert done.was_read
+    assert {table: rows for table, rows in again.everything().items() if table != "sources"} == {
+        table: rows for table, rows in before.items() if table != "sources"
+    }
+    assert content(done.kept) == later
+    assert stat.S_IMODE(database_path.stat().st_mode) == mode
+    assert verify(again.database).holds
+
+
+@pytest.mark.parametrize("is_kept_from", [True, False], ids=["as shipped", "control"])
+def test_every_source_waits_a_whole_interval_from_the_restore(
+    queue: Queue,
+    database_path: Path,
+    file: Path,
+    again: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+    is_kept_from: bool,
+) -> None:
+    take(queue, database_path, file)
+    queue.clock.move(3_600)
+    claim = queue.claim()  # the slot of the backup opened an hour ago
+    queue.clock.move(1)
+    if not is_kept_from:
+        monkeypatch.setattr(carrying, "_wait_a_whole_interval", lambda *_: None)
+        monkeypatch.setattr(restoring, "read_replaced", lambda _: carrying.Replaced())
+    put_back(queue, database_path, file)
+    gap_seconds = again.claim_in_turn().claimed.seconds_since(claim.claimed)
+    assert (gap_seconds >= 1 + queue.source.interval_seconds) is is_kept_from
+
+
+@pytest.mark.parametrize("interval_seconds", [0.1, 5.0, 60.0])
+def test_so_it_does_when_its_interval_was_changed_or_it_was_never_used(
+    queue: Queue, database_path: Path, file: Path, again: Queue, interval_seconds: float
+) -> None:
+    take(queue, database_path, file)
+    other = queue.using(name="catalog", interval_seconds=0)
+    other.submit(range(9))
+    other.complete(other.claim())
+    put_back(queue, database_path, file)
+    restored_at = queue.clock.read()
+    for name in ("default", "catalog"):
+        source = again.using(name=name, interval_seconds=interval_seconds)
+        source.submit()
+        assert source.refused().reason is Wait.SLOT
+        waited_seconds = source.claim_in_turn().claimed.seconds_since(restored_at)
+        assert waited_seconds >= interval_seconds
+        queue.clock.now = restored_at
+
+
+def test_what_held_a_source_still_holds_it(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    take(queue, database_path, file)
+    pause_source(queue.database, "default", clock=queue.clock)
+    pause_source(queue.database, "new", clock=queue.clock)
+    queue.set_source(deferred_until=queue.clock.read().later(60).at, failure_count=3)
+    put_back(queue, database_path, file)
+    row = again.source_row()
+    assert row.paused_at is not None
+    assert (row.deferred_until, row.failure_count) == (queue.clock.read().later(60).at, 3)
+    assert again.rows("SELECT count(*) FROM sources WHERE paused_at IS NOT NULL") == [(2,)]
+
+
+def test_keys_revoked_since_stay_so_and_nobody_is_signed_in(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    for name in ("one", "two"):
+        queue.change(KEY, name=name, revoked=None)
+    queue.change("INSERT INTO browser_sessions VALUES ('s', 'one', :at, :at)", at=AT)
+    take(queue, database_path, file)
+    queue.change("UPDATE api_keys SET revoked_at = :at WHERE name = 'one'", at=AT)
+    queue.change(KEY, name="three", revoked=None)
+    put_back(queue, database_path, file)
+    assert again.rows("SELECT name, revoked_at FROM api_keys ORDER BY name") == [
+        ("one", AT),
+        ("three", None),
+        ("two", None),
+    ]
+    assert again.rows("SELECT * FROM browser_sessions") == []
+
+
+def test_ids_that_were_given_away_are_given_to_no_other(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    take(queue, database_path, file)
+    queue.submit(range(9))
+    claim = queue.claim_in_turn()
+    put_back(queue, database_path, file)
+    again.submit()
+    after = again.claim_in_turn()
+    assert after.dispatch_id > claim.dispatch_id
+    assert again.rows("SELECT max(id) FROM batches") == [(7,)]
+    assert verify(again.database).holds
+
+
+def test_restore_where_the_old_database_cannot_be_read_says_so_and_keeps_it(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    database_path.write_bytes(b"broken" * 1_000)
+    database_path.with_name("ingest.db-wal").write_bytes(b"of the broken one")
+    done = put_back(queue, database_path, file)
+    assert not done.was_read
+    assert done.kept.read_bytes() == b"broken" * 1_000
+    assert verify(again.database).holds
+    assert again.refused().reason is Wait.SLOT
+
+
+def test_restore_where_there_is_none(queue: Queue, tmp_path: Path, file: Path) -> None:
+    take(queue, tmp_path / "ingest.db", file)
+    place = tmp_path / "elsewhere" / "ingest.db"
+    place.parent.mkdir()
+    place.with_name("ingest.db-wal").write_bytes(b"of one that was deleted")
+    assert restore(file, place, {"default"}, clock=queue.clock) == Restored(None, was_read=False)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    with opened(place) as database:
+        assert verify(database).holds
+
+
+def test_restore_through_a_link_leaves_the_link(
+    queue: Queue, database_path: Path, tmp_path: Path, file: Path
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    link = tmp_path / "link.db"
+    link.symlink_to(database_path)
+    done = restore(file, link, {"default"}, clock=queue.clock)
+    assert link.is_symlink()
+    assert done.kept.parent == database_path.parent
+    assert done.kept.name.startswith("ingest.db.replaced-")
+
+
+def test_older_backup_is_migrated_and_a_newer_one_refused(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    take(queue, database_path, file)
+    with opened(file) as copy:
+        alembic(copy, command.downgrade, "0002")
+    put_back(queue, database_path, file)
+    assert verify(again.database).holds
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    refused(queue, database_path, file, "9999")
+
+
+def refused(queue: Queue, database_path: Path, file: Path, why: str) -> None:
+    """It is not restored, and what is there stays as it is."""
+    queue.database.engine.dispose()
+    before, names = content(database_path), {*database_path.parent.iterdir()}
+    with pytest.raises(IngestError, match=why):
+        restore(file, database_path, {"default"}, clock=queue.clock)
+    assert content(database_path) == before
+    assert {*database_path.parent.iterdir()} <= names
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ("DELETE FROM records", "does not verify"),
+        ("DROP TABLE alembic_version", "is not a database of this service"),
+    ],
+)
+def test_what_does_not_verify_is_refused(
+    queue: Queue, database_path: Path, file: Path, spoil: str, why: str
+) -> None:
+    take(queue, database_path, file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(spoil)
+    refused(queue, database_path, file, why)
+
+
+def test_what_is_no_database_is_refused(queue: Queue, database_path: Path, file: Path) -> None:
+    file.write_bytes(b"x" * 10_000)
+    refused(queue, database_path, file, "not a database")
+    file.write_bytes(b"")
+    refused(queue, database_path, file, "not a database")
+    file.unlink()
+    refused(queue, database_path, file, "no database")
+    with pytest.raises(MaintenanceRefused, match="itself"):
+        restore(database_path, database_path, set(), clock=queue.clock)
+
+
+def test_open_database_is_neither_replaced_nor_compacted_however_idle(
+    queue: Queue, database_path: Path, file: Path
+) -> None:
+    take(queue, database_path, file)
+    with opened(database_path) as idle:
+        idle.engine.connect().close()  # opened, never used, and back in its pool
+        queue.database.engine.dispose()
+        with pytest.raises(MaintenanceRefused, match="in use"):
+            restore(file, database_path, {"default"}, clock=queue.clock)
+        with pytest.raises(MaintenanceRefused, match="in use"):
+            compact(database_path)
+    assert restore(file, database_path, {"default"}, clock=queue.clock).kept
+    compact(database_path)
+
+
+def test_who_waited_for_the_lock_meanwhile_does_not_write_to_the_old_file(
+    queue: Queue, database_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    waiting = _database_that_waits(database_path, file, monkeypatch)
+    with pytest.raises(DatabaseUnavailable, match="replaced"), waiting.write() as connection:
+        connection.exec_driver_sql("DELETE FROM records")
+    waiting.engine.dispose()
+
+
+def _database_that_waits(path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """One that finds the lock taken, and the file replaced when it gets it."""
+    begin, looks = sqlite._try_to_begin, count()
+
+    def replace_first(connection: Connection, *, is_last: bool) -> bool:
+        if next(looks):
+            return begin(connection, is_last=is_last)
+        path.rename(path.with_name("old.db"))
+        path.write_bytes(file.read_bytes())
+        return False
+
+    monkeypatch.setattr(sqlite, "_try_to_begin", replace_first)
+    return Database(create_engine(f"sqlite:///{path}", **sqlite.engine_options()))
