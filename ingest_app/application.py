@@ -104,14 +104,17 @@ def upgrade_database() -> tuple[Path, str | None, str | None]:
 
 
 @contextmanager
-def configured_database() -> Iterator[Database]:
-    """The database that the settings name, for a command; it is made where there is none yet.
+def configured_database(*, may_make: bool = False) -> Iterator[Database]:
+    """The database that the settings name, for a command; nothing is migrated.
 
-    Raises SettingsError, DatabaseError, and MigrationError when its schema is not this version's: a
-    service of another version may be using it.
+    may_make: make it where there is none yet. Raises SettingsError where there is none,
+    MigrationError when its schema is not this version's, since a service of another version may be
+    using it, and DatabaseError.
     """
     url = _configured_url()
     is_new = not Path(str(url.database)).exists()
+    if is_new and not may_make:
+        raise SettingsError(f"There is no database {url.database} yet; the service makes it.")
     with _opened(url) as database:
         if is_new:
             migrate_database(database)

@@ -16,6 +16,7 @@ from ingest_app.models import ingestions
 from ingest_app.queue import prunable, pruning
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.forecast import read_forecast
 from ingest_app.queue.listing import Wanted, list_ingestions, read_ingestion
 from ingest_app.queue.prunable import count_prunable
@@ -116,7 +117,7 @@ def test_what_was_cancelled_before_it_began_goes_too(queue: Queue, id_count: int
 
 
 def test_it_stays_until_every_endpoint_was_told(queue: Queue) -> None:
-    queue.change("INSERT INTO webhook_endpoints VALUES ('default', '2026-11-29 12:00:00.000000')")
+    keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
     ended(queue)
     queue.clock.move(2 * DAY)
     assert prune_all(queue).ingestion_count == 0
