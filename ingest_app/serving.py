@@ -20,6 +20,7 @@ from ingest_app import create_app
 from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
 from ingest_app.errors import IngestError, SettingsError
+from ingest_app.events import emit
 from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
 from ingest_app.metrics.request_times import request_times_of
 from ingest_app.runtime import Runtime, runtime_of
@@ -112,10 +113,13 @@ def _check_at_every_reload(server: Any) -> None:
         try:
             _check_usable(server)
         except Exception as error:  # whatever it is, gunicorn would stop the service for it, too
-            server.log.error("reload_refused reason=%s", error)
+            emit(server.log.error_log, "reload_refused", level=logging.ERROR, reason=error)
             return
         if server.cfg.preload_app:
-            server.log.warning("settings_not_reloaded reason=with --preload only a restart does it")
+            reason = "with --preload only a restart reads them"
+            emit(
+                server.log.error_log, "settings_not_reloaded", level=logging.WARNING, reason=reason
+            )
         reload()
 
     server.reload = reload_if_usable
