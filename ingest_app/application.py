@@ -16,11 +16,11 @@ from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment
-from ingest_app.errors import SettingsError
+from ingest_app.errors import MigrationError, SettingsError
 from ingest_app.extensions import db, migrate
 from ingest_app.logs import log_json_to_stderr
 from ingest_app.migrating import migrate as migrate_database
-from ingest_app.migrating import schema_revision
+from ingest_app.migrating import schema_is_current, schema_revision
 from ingest_app.runtime import Runtime
 from ingest_app.settings import (
     LOG_FORMATS,
@@ -35,6 +35,8 @@ from ingest_app.sources import make_source, options_of
 from ingest_app.tracing import trace_requests
 from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
+from ingest_app.web.entries import IngestionEntrySchema
+from ingest_app.webhooks import Webhooks
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
@@ -49,7 +51,8 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:
-        Dispatcher(runtime).attach(app)
+        webhooks = Webhooks(runtime, describe=IngestionEntrySchema().dump)
+        Dispatcher(runtime, webhooks).attach(app)
     register_web(app)
     register_dashboard(app)
     needed_roles(app)  # each route has to say who may use it
@@ -60,17 +63,6 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
 def configured_database_path() -> Path:
     """The database file that the settings name; it need not exist. Raises SettingsError."""
     return Path(str(_configured_url().database))
-
-
-def check_settings() -> None:
-    """Raise SettingsError if the service could not start with the settings as they are now.
-
-    The database is not opened.
-    """
-    app, settings = _configure({})
-    parse_url(settings.database_url, Path(app.instance_path))
-    for source in settings.sources.values():
-        make_source(source)  # calls nothing yet, but says if it cannot
 
 
 def configured_log_format() -> str:
@@ -88,6 +80,17 @@ def configured_store() -> tuple[Path, StoreSettings]:
     return Path(str(url.database)), settings
 
 
+def check_settings() -> None:
+    """Raise SettingsError if the service could not start with the settings as they are now.
+
+    The database is not opened.
+    """
+    app, settings = _configure({})
+    parse_url(settings.database_url, Path(app.instance_path))
+    for source in settings.sources.values():
+        make_source(source)  # calls nothing yet, but says if it cannot
+
+
 def upgrade_database() -> tuple[Path, str | None, str | None]:
     """Create or migrate the database that the settings name: its file, revision before and now.
 
@@ -101,13 +104,25 @@ def upgrade_database() -> tuple[Path, str | None, str | None]:
 
 
 @contextmanager
-def configured_database() -> Iterator[Database]:
-    """The database that the settings name, created or migrated where it has to be, for a command.
+def configured_database(*, may_make: bool = False) -> Iterator[Database]:
+    """The database that the settings name, for a command; nothing is migrated.
 
-    Raises SettingsError, MigrationError or DatabaseError.
+    may_make: make it where there is none yet. Raises SettingsError where there is none,
+    MigrationError when its schema is not this version's, since a service of another version may be
+    using it, and DatabaseError.
     """
-    with _opened(_configured_url()) as database:
-        migrate_database(database)
+    url = _configured_url()
+    is_new = not Path(str(url.database)).exists()
+    if is_new and not may_make:
+        raise SettingsError(f"There is no database {url.database} yet; the service makes it.")
+    with _opened(url) as database:
+        if is_new:
+            migrate_database(database)
+        elif not schema_is_current(database):
+            raise MigrationError(
+                f"The schema of {url.database} is not that of this version: ingest db upgrade"
+                " brings an older one to it."
+            )
         yield database
 
 

@@ -47,6 +47,11 @@ class Moment:
         return self.boot_seconds - earlier.boot_seconds
 
 
+def instant(at: datetime) -> str:
+    """An aware UTC time as text, as in RFC 3339: with a Z and six digits after the second."""
+    return f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
 class Clock(Protocol):
     """Where a verb of the queue gets its time from; tests pass one that they move by hand."""
 

@@ -23,6 +23,7 @@ from ingest_app.retention import Retention
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
 from ingest_app.source_loop import SourceLoop
+from ingest_app.webhooks import Webhooks
 from ingest_app.worker import worker_name
 
 _EXIT_GRACE_SECONDS = 5.0
@@ -36,9 +37,10 @@ _log = logging.getLogger(__name__)
 class Dispatcher:
     """All sources of one application in this process; nothing runs before `start`."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Dispatch for this runtime."""
+    def __init__(self, runtime: Runtime, webhooks: Webhooks | None = None) -> None:
+        """Dispatch for this runtime, and tell of the ends; None to leave that to others."""
         self._runtime = runtime
+        self._webhooks = webhooks
         self._lock = threading.Lock()
         self._started_by: int | None = None
         self._scheduler: SteadyScheduler | None = None
@@ -64,6 +66,8 @@ class Dispatcher:
         """Claim nothing from now on; may be called by a signal handler."""
         for loop in self._loops.values():
             loop.stopping = True
+        if self._webhooks is not None:
+            self._webhooks.stop_claiming()
 
     @property
     def is_stopping(self) -> bool:
@@ -87,6 +91,8 @@ class Dispatcher:
             self._retention.stop()
         for loop in self._loops.values():
             loop.stop(self._deadline)
+        if self._webhooks is not None:
+            self._webhooks.stop(self._deadline)
         self._scheduler.shutdown(wait=False)
         self._scheduler = None
         self._runtime.database.engine.dispose()
@@ -103,6 +109,8 @@ class Dispatcher:
         if days is not None:
             self._retention = Retention(self._runtime, days, self._scheduler)
         work_arrived.connect(self._wake, sender=self._runtime.database)
+        if self._webhooks is not None:
+            self._webhooks.start()
         self._scheduler.start()
         atexit.register(self.stop, _EXIT_GRACE_SECONDS)
         emit(_log, "dispatcher_started", worker=worker_name(), sources=",".join(self._loops))

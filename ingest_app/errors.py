@@ -187,6 +187,24 @@ class SlotTaken(IngestError):
         self.batch_id = batch_id
 
 
+class UnknownDelivery(IngestError):
+    """No delivery has this number."""
+
+    def __init__(self, delivery_id: int) -> None:
+        super().__init__(f"There is no delivery {delivery_id}.")
+        self.delivery_id = delivery_id
+
+
+class NoEndpoint(IngestError):
+    """Nobody is to be told when an ingestion ends."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no endpoint to tell: set webhook_url and webhook_secret, and start the"
+            " service with them."
+        )
+
+
 class UpstreamError(IngestError):
     """A call did not bring all it asked for; what is missing is asked for again, later.
 

@@ -21,6 +21,7 @@ from ingest_app.source_sections import (
     SectionReader,
     SourceSchema,
 )
+from ingest_app.webhook_settings import read_webhook
 
 DEFAULT_SOURCE = "default"
 LOG_FORMATS = ("plain", "json")
@@ -111,7 +112,10 @@ class SettingsSchema(SourceSchema):
         0.001, 36_600, says="Ended ingestions are deleted after so many days; none keeps them."
     )
     webhook_url = text("Who is told when an ingestion ends.")
-    webhook_secret = text("What these calls are signed with, as Standard Webhooks has it.")
+    webhook_secret = text(
+        "What these calls are signed with, as Standard Webhooks has it; while it is exchanged, the"
+        " new one and the old one with a space between."
+    )
     sources = fields.Dict(
         fields.String(validate=validate.Regexp(_SOURCE_NAME.pattern + r"\Z")),
         fields.Dict(),
@@ -180,11 +184,13 @@ def load_settings(
 
     given: settings by name, from the environment or a caller; they come before the file's.
     options_of: the schema of what a kind of source may set, by the kind's name.
-    environ: where `${NAME}` in what a source sets is looked up.
+    environ: where `${NAME}` in what a source or the webhook sets is looked up.
     """
     try:
         loaded = SettingsSchema().load(_merged(instance_path, given))
-        return _build(loaded, SectionReader(loaded, options_of=options_of, environ=environ))
+        webhook = read_webhook(loaded, environ)
+        reader = SectionReader(loaded, options_of=options_of, environ=environ)
+        return _build({**loaded, "webhook_url": None, "webhook_secret": None, **webhook}, reader)
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise SettingsError(sentence(messages, given=given, environ=environ)) from error

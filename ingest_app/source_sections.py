@@ -59,7 +59,7 @@ class SectionReader:
     def read(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """The values by their names in `SourceSettings` (marshmallow's ValidationError)."""
         secrets: list[str] = []
-        given = {"kind": DEFAULT_KIND, **_filled(section, self._environ, secrets)}
+        given = {"kind": DEFAULT_KIND, **filled(section, self._environ, secrets)}
         kind, shared = str(given.pop("kind")), SourceSchema()
         options = self._options_schema(kind)
         own = {key: given.pop(key) for key in given.keys() - shared.fields.keys()}
@@ -84,12 +84,12 @@ class SectionReader:
         return {key: self._inherited[key] for key in self._inherited.keys() & schema.fields.keys()}
 
 
-def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
+def filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
     """The value with every `${NAME}` in it replaced, and what came in its place in `secrets`."""
     if isinstance(value, Mapping):
         return {key: _filled_at(key, below, environ, secrets) for key, below in value.items()}
     if isinstance(value, list):
-        return [_filled(below, environ, secrets) for below in value]
+        return [filled(below, environ, secrets) for below in value]
     if not isinstance(value, str):
         return value
 
@@ -105,6 +105,6 @@ def _filled(value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
 
 def _filled_at(key: str, value: Any, environ: Mapping[str, str], secrets: list[str]) -> Any:
     try:
-        return _filled(value, environ, secrets)
+        return filled(value, environ, secrets)
     except ValidationError as error:
         raise ValidationError({key: error.messages}) from error

@@ -55,7 +55,7 @@ def create(
     from ingest_app.application import configured_database  # noqa: PLC0415
     from ingest_app.clock import SystemClock  # noqa: PLC0415
 
-    with configured_database() as database:
+    with configured_database(may_make=True) as database:
         token = create_key(
             database,
             name,

@@ -43,6 +43,7 @@ _SECTIONS = {
         "backup": "backup:backup",
         "restore": "restore:restore",
         "prune": "prune:prune",
+        "webhooks": "webhooks:webhooks",
         "settings": "settings:settings",
         "completion": "completion:completion",
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from blinker import Signal
 from sqlalchemy import Connection, bindparam, case, exists, insert, literal_column, select, update
 
 from ingest_app.models import (
@@ -15,6 +16,11 @@ from ingest_app.models import (
 )
 from ingest_app.prepared import change
 from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
+
+delivery_added = Signal()
+"""Sent within the transaction that adds one, so whoever wants to see it has to take the write lock;
+it may be undone. Receivers must not raise, and must be quick.
+"""
 
 _PACKED = exists().where(packed_batches.c.ingestion_id == ingestions.c.id, PACKED_WAITING)
 _NEXT_IN_LINE = exists().where(
@@ -65,6 +71,6 @@ def note_end(connection: Connection, ingestion_id: str, now: datetime) -> bool:
     """
     ended = {"the_ingestion": ingestion_id, "the_time": now}
     has_ended = change(connection, _END, ended) == 1
-    if has_ended:
-        change(connection, _ADD_DELIVERIES, ended)
+    if has_ended and change(connection, _ADD_DELIVERIES, ended):
+        delivery_added.send()
     return has_ended

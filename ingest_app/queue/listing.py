@@ -84,6 +84,17 @@ def find_ingestion(connection: Connection, ingestion_id: str) -> IngestionEntry:
     return entry
 
 
+def read_ended(
+    database: Database, ingestion_id: str, *, ended_at: datetime
+) -> IngestionEntry | None:
+    """The same; None when it did not end at that time, was retried since or is gone."""
+    ended = (ingestions.c.ended_at == ended_at) & ingestions.c.pruned_at.is_(None)
+    with database.read() as connection:
+        query = select(ingestions).where(ingestions.c.id == ingestion_id, ended)
+        row = connection.execute(query).first()
+        return None if row is None else _look_up(connection, row)
+
+
 def list_ingestions(
     database: Database, wanted: Wanted, *, limit: int, after: Place | None = None
 ) -> ListPage:

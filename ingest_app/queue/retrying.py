@@ -55,15 +55,21 @@ def decide(
     return Retry(backoff_seconds(attempt, jitter=jitter))
 
 
-def backoff_seconds(failure_count: int, *, jitter: float) -> float:
+def backoff_seconds(
+    failure_count: int,
+    *,
+    jitter: float,
+    first_seconds: float = FIRST_DELAY_SECONDS,
+    longest_seconds: float = LONGEST_DELAY_SECONDS,
+) -> float:
     """How long to wait after so many failures on end (from 1).
 
     The delay doubles with each failure up to a cap; `jitter`, from 0 to 1, takes up to half of it
     off, so that what failed together does not come back together.
     https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
     """
-    doubled = FIRST_DELAY_SECONDS * 2.0 ** min(failure_count - 1, _LARGEST_EXPONENT)
-    return min(doubled, LONGEST_DELAY_SECONDS) * (1 - jitter / 2)
+    doubled = first_seconds * 2.0 ** min(failure_count - 1, _LARGEST_EXPONENT)
+    return min(doubled, longest_seconds) * (1 - jitter / 2)
 
 
 def breaker_is_open(failure_count: int) -> bool:

@@ -45,6 +45,9 @@ _NOT_OURS: Mapping[str, Role | None] = {
 }
 """The role that is needed where the view is a library's; None for everybody."""
 
+_PUBLIC_WHEN: Mapping[str, str] = {"metrics.metrics": "public_metrics"}
+"""The setting that leaves an endpoint to everybody."""
+
 
 def requires(role: Role) -> Callable[[View], View]:
     """Let only those with this role, or more, use a route; to stand right under its decorator."""
@@ -109,7 +112,7 @@ def _check() -> None:
     if request.endpoint is None:  # there is no such route, which Flask says
         return
     needed = _needed_role(current_app, request.endpoint)
-    if needed is None:
+    if needed is None or _is_left_to_everybody(request.endpoint):
         return
     g.identity = identity = _identify()
     count_request(identity)
@@ -118,6 +121,11 @@ def _check() -> None:
     ingestion_id = (request.view_args or {}).get("ingestion_id")
     if ingestion_id is not None and identity.sees_only is not None:
         _check_owner(identity.sees_only, ingestion_id)
+
+
+def _is_left_to_everybody(endpoint: str) -> bool:
+    setting = _PUBLIC_WHEN.get(endpoint)
+    return setting is not None and getattr(current_runtime().settings, setting)
 
 
 def _identify() -> Identity:

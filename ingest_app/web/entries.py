@@ -8,6 +8,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from ingest_app.clock import instant
 from ingest_app.queue.listing import Place
 from ingest_app.states import BatchStatus, Priority, RecordOutcome
 from ingest_app.web.schemas import (
@@ -40,11 +41,6 @@ class Cursor(fields.Field[Place]):
         if found is None:
             raise ValidationError("Send what a Link of an earlier page has here.")
         return Place(_EPOCH + timedelta(microseconds=int(found[1])), found[2])
-
-
-def instant(at: datetime) -> str:
-    """An aware UTC time as text."""
-    return f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def cursor(place: Place) -> str:

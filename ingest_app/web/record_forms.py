@@ -7,8 +7,8 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from ingest_app.clock import instant
 from ingest_app.queue.records import RecordLine
-from ingest_app.web.entries import instant
 
 PAGE_LENGTH = 8 * 1024 * 1024
 """A page of JSON ends when it has so many characters, however few its records are."""

@@ -149,6 +149,13 @@ def create_webhooks() -> None:
         "webhook_endpoints",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
+        sa.Column("failure_count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failed_delivery_id", BIG_KEY, nullable=True),
+        sa.Column("backoff_until", TIME, nullable=True),
+        sa.CheckConstraint("failure_count >= 0", name=op.f("ck_webhook_endpoints_failure_count")),
+        sa.CheckConstraint(
+            is_time("backoff_until"), name=op.f("ck_webhook_endpoints_backoff_until_is_time")
+        ),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_webhook_endpoints")),
     )
     op.create_table(
@@ -159,7 +166,6 @@ def create_webhooks() -> None:
         sa.Column("ended_at", TIME, nullable=False),
         sa.Column("attempt_count", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_attempt_at", TIME, nullable=True),
-        sa.Column("lease_expires_at", TIME, nullable=True),
         sa.Column("claim_token", sa.Text(), nullable=True),
         sa.Column("delivered_at", TIME, nullable=True),
         sa.Column("given_up_at", TIME, nullable=True),
@@ -169,11 +175,12 @@ def create_webhooks() -> None:
             "(next_attempt_at IS NULL) = (delivered_at IS NOT NULL OR given_up_at IS NOT NULL)",
             name=op.f("ck_webhook_deliveries_next_attempt_at"),
         ),
-        *(
-            sa.CheckConstraint(
-                is_time(column), name=op.f(f"ck_webhook_deliveries_{column}_is_time")
-            )
-            for column in ("next_attempt_at", "lease_expires_at")
+        sa.CheckConstraint(
+            "claim_token IS NULL OR next_attempt_at IS NOT NULL",
+            name=op.f("ck_webhook_deliveries_claim_is_leased"),
+        ),
+        sa.CheckConstraint(
+            is_time("next_attempt_at"), name=op.f("ck_webhook_deliveries_next_attempt_at_is_time")
         ),
         sa.ForeignKeyConstraint(
             ["ingestion_id"],

@@ -17,6 +17,7 @@ from ingest_app.database import Database
 from ingest_app.states import Role
 from tests.support.browsing import expect, look_again, overflow_of, violations_of
 from tests.support.queues import opened
+from tests.support.service import gunicorn, running
 
 from .conftest import idle
 
@@ -55,9 +56,12 @@ class Closed:
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
-    folder = tmp_path_factory.mktemp("closed")
-    with idle(folder) as address, opened(folder / "ingest.db") as database:
-        closed = Closed(address, database, {})
+    command = gunicorn("--workers", "1")
+    with (
+        running(tmp_path_factory.mktemp("closed"), command, dispatch=False) as service,
+        opened(service.database) as database,
+    ):
+        closed = Closed(service.url, database, {})
         closed.keys.update({role: closed.new_key(f"{role}-key", role) for role in Role})
         yield closed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ledger import Ledger, pid_of
-from tests.support.service import Service, gunicorn, running
+from tests.support.service import Service, gunicorn, running, until
 
 QUICK_LEASE = {"lease_seconds": 2}
 """Long enough for a heartbeat that is late on a slow machine; there are three in a lease."""
@@ -25,7 +25,7 @@ def test_reload_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path: Path) 
         service.send_signal(signal.SIGHUP)
         ledger = service.wait_until_all_ended()
         _check_all_fetched(service, work)
-        assert service.worker_pids().isdisjoint(before)
+        until(lambda: service.worker_pids().isdisjoint(before), "the old workers are gone")
     assert ledger.dispatched_again() == {}
     assert ledger.violations() == []
     assert ledger.workers() > before

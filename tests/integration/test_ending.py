@@ -10,6 +10,7 @@ import pytest
 from ingest_app.queue import ending
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.endpoints import keep_endpoint
 from tests.support.queues import Queue
 
 
@@ -120,7 +121,7 @@ def test_another_of_the_same_moment_is_another(queue: Queue) -> None:
 
 def test_every_endpoint_is_to_be_told_once(queue: Queue) -> None:
     ingestion_id = queue.submit(range(6))
-    queue.change("INSERT INTO webhook_endpoints VALUES ('default', '2026-11-29 12:00:00.000000')")
+    keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
     queue.complete(queue.claim())
     assert deliveries(queue) == []
     queue.complete(queue.claim())

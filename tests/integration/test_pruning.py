@@ -16,12 +16,14 @@ from ingest_app.models import ingestions
 from ingest_app.queue import prunable, pruning
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.forecast import read_forecast
 from ingest_app.queue.listing import Wanted, list_ingestions, read_ingestion
 from ingest_app.queue.prunable import count_prunable
 from ingest_app.queue.pruning import ROOM, Pruned, prune
 from ingest_app.queue.reading import read_status
 from ingest_app.queue.records import find_records
+from ingest_app.queue.totals import count_dispatches, read_totals
 from ingest_app.verifying import verify
 from tests.integration.test_query_plans import plans
 from tests.support.clocks import DAY
@@ -115,7 +117,7 @@ def test_what_was_cancelled_before_it_began_goes_too(queue: Queue, id_count: int
 
 
 def test_it_stays_until_every_endpoint_was_told(queue: Queue) -> None:
-    queue.change("INSERT INTO webhook_endpoints VALUES ('default', '2026-11-29 12:00:00.000000')")
+    keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
     ended(queue)
     queue.clock.move(2 * DAY)
     assert prune_all(queue).ingestion_count == 0
@@ -318,6 +320,21 @@ def _interleave(queue: Queue) -> None:
         "UPDATE ingestions SET ended_at = '2026-01-01 00:00:00.000000' WHERE id = :it", it=short_one
     )
     assert read_status(queue.database, long_one).status == "triggered"
+
+
+@pytest.mark.parametrize("is_counted", [True, False], ids=["as shipped", "control"])
+def test_dispatches_are_counted_before_they_go(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, is_counted: bool
+) -> None:
+    ended(queue, 900)
+    queue.clock.move(2 * DAY)
+    if not is_counted:
+        monkeypatch.setattr(pruning, "count_dispatches", lambda _: True)
+    prune_all(queue)
+    count_dispatches(queue.database)
+    with queue.database.read() as connection:
+        counted = sum(of.outcomes["completed"] for of in read_totals(connection).values())
+    assert counted == (300 if is_counted else 0)
 
 
 def test_half_deleted_is_found_to_be_one_where_nobody_marked_it(queue: Queue) -> None:

@@ -16,6 +16,8 @@ from ingest_app.queue import activity, packing, waiting_counts
 from ingest_app.queue.activity import Span, read_activity
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.deliveries import claim_delivery, mark_delivered, seconds_until_due
+from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.forecast import list_with_forecasts, read_forecast
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
 from ingest_app.queue.previews import preview_submission
@@ -350,3 +352,17 @@ def test_whether_a_slot_was_wasted_is_looked_up(busy: Queue) -> None:
         assert count_wasted_slots(connection, newest, **late) == 9
     assert slow(found) == []
     assert any("SEARCH later USING" in plan for plan in found)
+
+
+def test_deliveries_are_found_by_when_they_are_due(busy: Queue) -> None:
+    keep_endpoint(busy.database, is_wanted=True, clock=busy.clock)
+    for row in busy.rows("SELECT id FROM ingestions"):
+        cancel_ingestion(busy.database, row[0], clock=busy.clock)
+    with plans(busy.database) as found:
+        assert seconds_until_due(busy.database, clock=busy.clock) == 0
+        delivery = claim_delivery(busy.database, clock=busy.clock)
+        assert delivery is not None
+        assert mark_delivered(busy.database, delivery, clock=busy.clock)
+    assert not any("SCAN webhook_deliveries" in plan and "_due" not in plan for plan in found)
+    assert slow(found) == []
+    assert any("ix_webhook_deliveries_due" in plan for plan in found)

@@ -19,7 +19,7 @@ class Call:
 
     number: from 1, in the order of arrival.
     boot_seconds: when, by the boot clock.
-    target: path and query as they came.
+    target: path and query as they came. body: of a POST.
     """
 
     number: int
@@ -27,6 +27,7 @@ class Call:
     ids: tuple[object, ...]
     target: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,11 @@ class Upstream:
         self.go_down()
         self._holder.close()
 
-    def _decide(self, ids: tuple[object, ...], target: str, headers: dict[str, str]) -> Answer:
+    def _decide(self, target: str, headers: dict[str, str], body: bytes) -> Answer:
         boot_seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
         with self._noting:
-            call = Call(len(self._calls) + 1, boot_seconds, ids, target, headers)
+            number, ids = len(self._calls) + 1, _ids(target)
+            call = Call(number, boot_seconds, ids, target, headers, body)
             self._calls.append(call)
             return self.behaviour(call)
 
@@ -83,9 +84,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = False  # closing waits for them
 
-    def __init__(
-        self, port: int, decide: Callable[[tuple[object, ...], str, dict[str, str]], Answer]
-    ) -> None:
+    def __init__(self, port: int, decide: Callable[[str, dict[str, str], bytes], Answer]) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.decide = decide
         self.hanging_up = threading.Event()
@@ -126,7 +125,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        self._answer(self.server.decide(_ids(self.path), self.path, dict(self.headers)))
+        self._answer(self.server.decide(self.path, dict(self.headers), b""))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.server.decide(self.path, dict(self.headers), body))
 
     def _answer(self, answer: Answer) -> None:
         if self.server.hanging_up.wait(answer.delay_seconds) or answer.status == HUNG_UP:

@@ -222,3 +222,13 @@ def test_trusted_proxy_does_not_make_a_stranger_local(made: list[Flask], tmp_pat
     # What stands before the proxy's own word was the client's.
     forged = {"X-Forwarded-For": "127.0.0.1, 192.0.2.7"}
     assert client.get("/sources", headers=forged).status_code == 403
+
+
+def test_metrics_are_for_everybody_when_told(made: list[Flask], tmp_path: Path) -> None:
+    app = make(made, tmp_path, public_metrics=True)
+    key_for(app, Role.READER)
+    client = app.test_client()
+    assert client.get("/metrics", environ_base=FROM_AFAR).status_code == 200
+    assert client.get("/sources", environ_base=FROM_AFAR).status_code == 401
+    client = make(made, tmp_path).test_client()
+    assert client.get("/metrics").status_code == 401

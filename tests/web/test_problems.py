@@ -16,6 +16,8 @@ NOT_OVER_HTTP = {
     errors.SettingsError,  # at start
     errors.MigrationError,  # at start
     errors.MaintenanceRefused,  # an operator's
+    errors.UnknownDelivery,  # the operator's, on the command line
+    errors.NoEndpoint,  # the operator's, on the command line
     errors.StaleClaim,  # a worker's
     errors.SlotTaken,  # a worker's
     errors.UpstreamError,  # a worker's
