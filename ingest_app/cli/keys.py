@@ -69,7 +69,8 @@ def create(
         print_json({"name": name, "role": role, "owner": owner or name, "key": token.text})
         return
     say(token.text)
-    note(f"{name} is a {role} for what {owner or name} submits. Keep the key: it is shown once.")
+    whose = f"owner {owner or name}"
+    note(f"{name}: role {role}, {whose}. Keep the key: it is shown this once.")
 
 
 @keys.command(name="list")
