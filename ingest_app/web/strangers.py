@@ -8,14 +8,22 @@ from urllib.parse import urlsplit
 
 from flask import Request
 
-_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR")
+_FORWARDED = (
+    "HTTP_FORWARDED",
+    "HTTP_VIA",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_REAL_IP",
+)
+"""What proxies add, by their names in WSGI."""
 
 
 def comes_from_this_machine(request: Request) -> bool:
     """True when a program of this machine sent it, by a name of this machine, and through no proxy.
 
     By its name, since a page of another site may give its own name this machine's address (DNS
-    rebinding). A proxy that the settings trust has been taken out already, with its headers.
+    rebinding). A proxy on this machine that says nothing of itself cannot be told from a program.
     """
     environ = request.environ
     if any(header in environ for header in _FORWARDED):

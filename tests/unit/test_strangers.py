@@ -45,6 +45,9 @@ def test_programs_of_this_machine(address: str, host: str) -> None:
         ("127.0.0.1", "/", {}),
         ("127.0.0.1", "localhost", {"X-Forwarded-For": "127.0.0.1"}),  # by a proxy
         ("127.0.0.1", "localhost", {"Forwarded": "for=192.0.2.7"}),
+        ("127.0.0.1", "localhost", {"X-Real-IP": "192.0.2.7"}),
+        ("127.0.0.1", "localhost", {"Via": "1.1 proxy"}),
+        ("127.0.0.1", "localhost", {"X-Forwarded-Proto": "https"}),
         ("0.0.0.0", "localhost", {}),
     ],
 )
