@@ -29,6 +29,7 @@ from ingest_app.web.strangers import comes_from_this_machine
 View = TypeVar("View", bound=Callable[..., Any])
 
 _NEEDED = "_needed_role"
+_PUBLIC_WHEN = "_public_when"
 
 SECURITY_SCHEME = {
     "type": "http",
@@ -45,15 +46,16 @@ _NOT_OURS: Mapping[str, Role | None] = {
 }
 """The role that is needed where the view is a library's; None for everybody."""
 
-_PUBLIC_WHEN: Mapping[str, str] = {"metrics.metrics": "public_metrics"}
-"""The setting that leaves an endpoint to everybody."""
 
+def requires(role: Role, *, public_when: str | None = None) -> Callable[[View], View]:
+    """Let only those with this role, or more, use a route; to stand right under its decorator.
 
-def requires(role: Role) -> Callable[[View], View]:
-    """Let only those with this role, or more, use a route; to stand right under its decorator."""
+    public_when: the setting that leaves it to everybody where it is true.
+    """
 
     def mark(view: View) -> View:
         setattr(view, _NEEDED, role)
+        setattr(view, _PUBLIC_WHEN, public_when)
         view._apidoc = {**getattr(view, "_apidoc", {}), "role": role}  # type: ignore[attr-defined]
         return view
 
@@ -74,6 +76,12 @@ def register_access(app: Flask) -> None:
 def needed_roles(app: Flask) -> Mapping[str, Role | None]:
     """The role that each endpoint needs, None for none (LookupError when one does not say)."""
     return {rule.endpoint: _needed_role(app, rule.endpoint) for rule in app.url_map.iter_rules()}
+
+
+def public_when(app: Flask, endpoint: str) -> str | None:
+    """The setting that leaves an endpoint to everybody; None where none does."""
+    setting: str | None = getattr(app.view_functions[endpoint], _PUBLIC_WHEN, None)
+    return setting
 
 
 def current_identity() -> Identity:
@@ -124,7 +132,7 @@ def _check() -> None:
 
 
 def _is_left_to_everybody(endpoint: str) -> bool:
-    setting = _PUBLIC_WHEN.get(endpoint)
+    setting = public_when(current_app, endpoint)
     return setting is not None and getattr(current_runtime().settings, setting)
 
 

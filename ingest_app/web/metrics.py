@@ -24,7 +24,7 @@ _TEXT = {"schema": {"type": "string"}}
 
 
 @blueprint.get("/metrics")
-@requires(Role.READER)
+@requires(Role.READER, public_when="public_metrics")
 @blueprint.doc(
     operationId="metrics",
     responses={

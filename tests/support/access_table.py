@@ -13,18 +13,22 @@ from flask import Flask
 
 from ingest_app import create_app
 from ingest_app.states import Role
-from ingest_app.web.access import needed_roles
+from ingest_app.web.access import needed_roles, public_when
 
 _AUTOMATIC = {"HEAD", "OPTIONS"}
 
 
 class Route(NamedTuple):
-    """What can be asked for, and who may; None for everybody."""
+    """What can be asked for, and who may; None for everybody.
+
+    public_when: the setting that leaves it to everybody.
+    """
 
     method: str
     rule: str
     endpoint: str
     needed: Role | None
+    public_when: str | None = None
 
     @property
     def is_own(self) -> bool:
@@ -36,7 +40,13 @@ def routes_of(app: Flask) -> list[Route]:
     """Every method of every rule, those that Flask adds too, in the order of their rules."""
     roles = needed_roles(app)
     found = [
-        Route(method, rule.rule, rule.endpoint, roles[rule.endpoint])
+        Route(
+            method,
+            rule.rule,
+            rule.endpoint,
+            roles[rule.endpoint],
+            public_when(app, rule.endpoint),
+        )
         for rule in app.url_map.iter_rules()
         for method in rule.methods or ()
     ]
@@ -58,6 +68,8 @@ def table_of(app: Flask) -> Iterator[str]:
 def _cell(route: Route, role: Role | None) -> str:
     if route.needed is None:
         return "yes"
+    if role is None and route.public_when is not None:
+        return f"with `{route.public_when}`"
     if role is None or not role.includes(route.needed):
         return ""
     return "own" if route.is_own and role is not Role.OPERATOR else "yes"
