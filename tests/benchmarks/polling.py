@@ -76,6 +76,7 @@ _LOOKS = (
         lambda client, last: client.get(f"/ingestions/{last}/forecast"),
     ),
     _Look("POST /forecast", lambda client, _: client.post("/forecast", json={"id_count": 10_000})),
+    _Look("GET /metrics", lambda client, _: client.get("/metrics")),
 )
 
 
