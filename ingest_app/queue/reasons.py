@@ -15,7 +15,7 @@ NOT_CONFIGURED = "It is not configured any more; what waits goes on when it is c
 def reason(  # noqa: PLR0911
     refused: Refusal, row: Row, *, until: datetime | None, in_flight_count: int
 ) -> str:
-    """Say what a claim was refused for.
+    """Say what a claim was refused for, without the source's last error, which may name IDs.
 
     row: the source's. until: when it is worth asking again; None when only an event can tell.
     """
@@ -25,11 +25,9 @@ def reason(  # noqa: PLR0911
         case Wait.PAUSED:
             return f"Paused since {_time(row.paused_at)}."
         case Wait.DEFERRED:
-            asked = f"The upstream asked to be left alone until {_time(row.deferred_until)}"
-            return _because(asked, row.last_error)
+            return f"The upstream asked to be left alone until {_time(row.deferred_until)}."
         case Wait.BACKOFF:
-            left = f"Left alone until {_time(row.backoff_until)} after {_failures(row)}"
-            return _because(left, row.last_error)
+            return f"Left alone until {_time(row.backoff_until)} after {_failures(row)}."
         case Wait.SLOT:
             return f"The next slot opens at {_time(until)}."
         case Wait.RETRY:
@@ -42,16 +40,12 @@ def _in_flight(row: Row, count: int) -> str:
     what = f"{count} {'batch is' if count == 1 else 'batches are'} in flight, as many as may be"
     if not breaker_is_open(row.failure_count):
         return f"{what}."
-    return _because(f"{what} after {_failures(row)}", row.last_error)
+    return f"{what} after {_failures(row)}."
 
 
 def _failures(row: Row) -> str:
     count = row.failure_count
     return "a failure" if count == 1 else f"{count} failures on end"
-
-
-def _because(what: str, error: str | None) -> str:
-    return f"{what}: {error}" if error else f"{what}."
 
 
 def _time(at: datetime | None) -> str:

@@ -27,28 +27,36 @@ _ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 def refuse_other_sites() -> None:
     """Stop a request that changes something and that a page of another site has sent (Forbidden).
 
-    Browsers say so in Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/); other clients say
-    nothing, and are let through.
+    Browsers say so in Sec-Fetch-Site (https://www.w3.org/TR/fetch-metadata/), or where they do not
+    send that, without TLS but to their own machine, in Origin; other clients say nothing, and are
+    let through.
     """
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if request.method not in SAFE_METHODS and site not in ("same-origin", "none"):
+    if request.method in SAFE_METHODS:
+        return
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    is_fine = site in ("same-origin", "none") if site else origin is None or _is_ours(origin)
+    if not is_fine:
         raise Forbidden("A page of another site may not do this.")
 
 
 def refuse_other_origins() -> None:
-    """Stop a request that no page of this service has sent, as far as it says (Forbidden).
+    """Stop a request that no page of this service has sent (Forbidden); one has to say so.
 
     For where there is no session yet: another site could sign its visitor in as somebody else, who
-    then sees what is handed over. Not every browser sends Sec-Fetch-Site, and none does without
-    TLS but to its own machine; there Origin or Referer has to name this service.
+    then sees what is handed over.
     """
     if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return
-    origin = _ORIGIN.match(request.headers.get("Origin") or request.headers.get("Referer", ""))
+    if not _is_ours(request.headers.get("Origin") or request.headers.get("Referer", "")):
+        raise Forbidden("Only the service's own page may do this.")
+
+
+def _is_ours(address: str) -> bool:
+    origin = _ORIGIN.match(address)
     # A proxy that is not trusted may have taken the TLS away.
     ours = {f"{scheme}://{request.host}" for scheme in (request.scheme, "https")}
-    if origin is None or origin[0].lower() not in ours:
-        raise Forbidden("Only the service's own page may do this.")
+    return origin is not None and origin[0].lower() in ours
 
 
 def secure(response: Response) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,7 @@ from ingest_app.queue.control import pause_source, resume_source
 from ingest_app.queue.source_states import SourceState, read_source, read_sources
 from ingest_app.runtime import current_runtime
 from ingest_app.states import Role
-from ingest_app.web.access import requires
+from ingest_app.web.access import current_identity, requires
 from ingest_app.web.api import Blueprint, answers
 from ingest_app.web.entries import SourceListSchema, SourceStateSchema
 
@@ -65,11 +66,12 @@ def sources() -> dict[str, Any]:
     """List the sources, and say why each dispatches nothing now.
 
     `waits_for` is a sentence for people, and null when a batch is about to go. A source that only
-    the database knows, since it was taken out of the settings, is not `configured`.
+    the database knows, since it was taken out of the settings, is not `configured`. `last_error` is
+    for operators alone: it may name IDs of anybody.
     """
     runtime = current_runtime()
     found = read_sources(runtime.database, runtime.settings.sources, clock=runtime.clock)
-    return {"sources": found}
+    return {"sources": [_shown(state) for state in found]}
 
 
 @blueprint.post("/sources/<name>/pause", parameters=[_PATH])
@@ -104,3 +106,7 @@ def resume(name: str) -> SourceState:
 def _state(name: str) -> SourceState:
     runtime = current_runtime()
     return read_source(runtime.database, name, runtime.settings.sources, clock=runtime.clock)
+
+
+def _shown(state: SourceState) -> SourceState:
+    return state if current_identity().sees_only is None else replace(state, last_error=None)

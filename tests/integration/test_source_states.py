@@ -128,25 +128,23 @@ def waits_for_a_retry(queue: Queue) -> None:
         (paused_without_work, "Paused since 2026-03-01 12:00:00 UTC."),
         (
             deferred,
-            "The upstream asked to be left alone until 2026-03-01 12:01:30 UTC:"
-            " HTTP 429 Too Many Requests",
+            "The upstream asked to be left alone until 2026-03-01 12:01:30 UTC.",
         ),
         (
             deferred_while_it_fails,
-            "The upstream asked to be left alone until 2026-03-01 12:01:55 UTC:"
-            " HTTP 429 Too Many Requests",
+            "The upstream asked to be left alone until 2026-03-01 12:01:55 UTC.",
         ),
         (
             left_alone_without_a_time,
-            "Left alone until 2026-03-01 12:00:01 UTC after a failure: HTTP 429 Too Many Requests",
+            "Left alone until 2026-03-01 12:00:01 UTC after a failure.",
         ),
         (
             failing,
-            "Left alone until 2026-03-01 12:00:21 UTC after 5 failures on end: Boom: it broke",
+            "Left alone until 2026-03-01 12:00:21 UTC after 5 failures on end.",
         ),
         (
             one_in_flight_of_a_failing_source,
-            "1 batch is in flight, as many as may be after 5 failures on end: Boom: it broke",
+            "1 batch is in flight, as many as may be after 5 failures on end.",
         ),
         (answers_again, None),
         (all_in_flight, "4 batches are in flight, as many as may be."),
@@ -158,7 +156,7 @@ def test_sentence_says_why_nothing_goes(
     queue: Queue, situation: Callable[[Queue], None], expected: str | None
 ) -> None:
     situation(queue)
-    assert state(queue).waits_for == expected
+    assert state(queue).waits_for == expected  # without the error, which may name somebody's IDs
 
 
 def test_a_sentence_stays_the_same_while_its_reason_does(queue: Queue) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from flask import Flask
@@ -17,6 +18,8 @@ from ingest_app.access.tokens import make_token
 from ingest_app.runtime import runtime_of
 from ingest_app.states import Role
 from ingest_app.web import activity
+from tests.support.clocks import FakeClock
+from tests.support.queues import Queue
 
 from .conftest import SETTINGS, check_problem
 
@@ -232,3 +235,20 @@ def test_metrics_are_for_everybody_when_told(made: list[Flask], tmp_path: Path) 
     assert client.get("/sources", environ_base=FROM_AFAR).status_code == 401
     client = make(made, tmp_path).test_client()
     assert client.get("/metrics").status_code == 401
+
+
+def test_error_of_a_source_is_for_operators(app: Flask, client: FlaskClient) -> None:
+    runtime = runtime_of(app)
+    clock = cast(FakeClock, runtime.clock)  # the real one: nobody moves it here
+    queue = Queue(runtime.database, runtime.settings.source("default"), clock)
+    queue.submit(["SECRET-1"], submitted_by="bert")
+    queue.retry(queue.claim(), error="HTTP 500 from GET http://upstream/SECRET-1")
+    forecast = {"json": {"id_count": 1}}
+    for role in Role:
+        headers = key_for(app, role, str(role))
+        sources = client.get("/sources", headers=headers).json["sources"]
+        (state,) = [each for each in sources if each["name"] == "default"]
+        assert (state["last_error"] is None) == (role is not Role.OPERATOR)
+        told = client.post("/forecast", headers=headers, **forecast).text
+        told += client.get("/metrics", headers=headers).text + client.get("/activity").text
+        assert "SECRET" not in told + str(state["waits_for"])

@@ -15,10 +15,24 @@ def is_paused(client: FlaskClient) -> bool:
     return {source["name"]: source["paused_at"] for source in sources}["default"] is not None
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "something new"])
-def test_page_of_another_site_changes_nothing(client: FlaskClient, site: str) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "something new"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+        # As browsers send it without TLS to another machine.
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Origin": "http://localhost:9"},
+        {"Origin": "null"},
+        {"Origin": ""},
+    ],
+)
+def test_page_of_another_site_changes_nothing(client: FlaskClient, headers: dict[str, str]) -> None:
     # A form without fields: no preflight would have asked before.
-    answer = client.post(PAUSE, headers={"Sec-Fetch-Site": site})
+    answer = client.post(PAUSE, headers=headers)
     check_problem(answer, 403)
     assert not is_paused(client)
 
@@ -29,6 +43,7 @@ def test_page_of_another_site_changes_nothing(client: FlaskClient, site: str) ->
         pytest.param({}, id="no browser"),
         pytest.param({"Sec-Fetch-Site": "same-origin"}, id="our own page"),
         pytest.param({"Sec-Fetch-Site": "none"}, id="typed by the visitor"),
+        pytest.param({"Origin": "http://localhost"}, id="our own page, without TLS"),
     ],
 )
 def test_everyone_else_may(client: FlaskClient, headers: dict[str, str]) -> None:

@@ -108,8 +108,8 @@ function waitsForSlot(source) {
   return !isHeld && source.next_slot_at !== null && sum(source.waiting) > 0;
 }
 
-function error({ last_error: text, waits_for: said }) {
-  return text && !said?.includes(text) ? `Last error: ${text}` : "";
+function error({ last_error: text }) {
+  return text ? `Last error: ${text}` : "";
 }
 
 function isComing(instant) {
