@@ -15,7 +15,7 @@ from ingest_app.clock import SystemClock
 from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
-from ingest_app.environment import read_environment
+from ingest_app.environment import read_environment, warn_of_unknown_settings
 from ingest_app.errors import MigrationError, SettingsError
 from ingest_app.extensions import db, migrate
 from ingest_app.logs import log_json_to_stderr
@@ -48,6 +48,7 @@ def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
     app, settings = _configure(overrides or {})
     if settings.log_format == "json":
         log_json_to_stderr()
+    warn_of_unknown_settings()
     runtime = Runtime(settings, _open_database(app, settings), SystemClock())
     runtime.attach(app)
     if settings.dispatch:

@@ -9,7 +9,9 @@ from typing import Any
 from flask import Config
 from marshmallow import Schema
 
+from ingest_app.events import emit
 from ingest_app.setting_fields import text
+from ingest_app.setting_messages import variable_of
 from ingest_app.settings import SETTING_NAMES
 
 
@@ -27,13 +29,22 @@ _log = logging.getLogger(__name__)
 
 def read_environment() -> dict[str, Any]:
     """All settings that the environment sets, by name; numbers and the like are read as JSON."""
+    return {name: value for name, value in _given().items() if name in SETTING_NAMES}
+
+
+def warn_of_unknown_settings() -> None:
+    """Log the names in the environment that are of no setting.
+
+    Not an error: Kubernetes sets INGEST_PORT and the like for a service called "ingest".
+    """
+    for name in sorted(_given().keys() - SETTING_NAMES - _CLIENTS_NAMES):
+        emit(_log, "setting_ignored", level=logging.WARNING, name=variable_of(name))
+
+
+def _given() -> dict[str, Any]:
     config = Config("")
     config.from_prefixed_env("INGEST")
-    given = _lower_keys(config)
-    for name in sorted(given.keys() - SETTING_NAMES - _CLIENTS_NAMES):
-        # Not an error: Kubernetes sets INGEST_PORT and the like for a service called "ingest".
-        _log.warning("setting_ignored name=INGEST_%s: there is no such setting", name.upper())
-    return {name: value for name, value in given.items() if name in SETTING_NAMES}
+    return _lower_keys(config)
 
 
 def _lower_keys(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def lines(service: Service) -> list[dict[str, Any]]:
 
 def test_gunicorn_writes_json_from_the_first_line_to_the_last(tmp_path: Path) -> None:
     json_log = {"log_format": "json", "log_requests": "1", "simulated_latency_seconds": 0}
+    json_log["port"] = "tcp://10.0.0.1:80"  # as Kubernetes sets it; told before a worker is there
     with running(tmp_path, gunicorn("--workers", "2"), **json_log) as service:
         service.ingest([1])
         service.wait_until_all_ended()
@@ -35,7 +36,7 @@ def test_gunicorn_writes_json_from_the_first_line_to_the_last(tmp_path: Path) ->
     events = [line.get("event") for line in found]
     assert events.count("dispatcher_started") == 2
     assert events.count("dispatcher_stopped") == 2
-    assert {"batch_claimed", "batch_settled"} <= set(events)
+    assert {"batch_claimed", "batch_settled", "setting_ignored"} <= set(events)
     assert any("Starting gunicorn" in line.get("message", "") for line in found)
     assert any("Shutting down" in line.get("message", "") for line in found)
     (asked,) = [line for line in found if line.get("request_id") == "mine"]
