@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -126,8 +127,8 @@ def test_another_may_try_when_the_lease_is_over_and_the_late_one_loses(queue: Qu
     before = queue.rows("SELECT * FROM webhook_deliveries")
     assert not deliver(queue, late)
     assert not fail(queue, late)
-    assert not give_up(queue.database, late, error="no", jitter=0, clock=queue.clock)
-    assert not drop_delivery(queue.database, late, reason="no", clock=queue.clock)
+    assert not give_up_one(queue, late)
+    assert not drop(queue, late)
     assert queue.rows("SELECT * FROM webhook_deliveries") == before
     assert queue.rows("SELECT failure_count FROM webhook_endpoints") == [(0,)]
     assert deliver(queue, holder)
@@ -207,11 +208,87 @@ def test_pause_that_the_endpoint_asks_for_is_for_all_deliveries(queue: Queue) ->
     assert claim(queue)
 
 
+def give_up_one(queue: Queue, delivery: Delivery) -> bool:
+    return give_up(queue.database, delivery, error="no", jitter=0, clock=queue.clock)
+
+
+def drop(queue: Queue, delivery: Delivery) -> bool:
+    return drop_delivery(queue.database, delivery, reason="no", clock=queue.clock)
+
+
+SETTLE = pytest.mark.parametrize("settle", [deliver, fail, give_up_one, drop])
+
+
+@SETTLE
+def test_pause_holds_whatever_comes_of_those_claimed_before_it(
+    queue: Queue, settle: Callable[[Queue, Delivery], bool]
+) -> None:
+    end(queue, 3)
+    first, second = claim(queue), claim(queue)
+    fail(queue, first, pause=HOUR)
+    queue.clock.move(1)
+    assert settle(queue, second)
+    assert (claim_or_none(queue), wait(queue)) == (None, HOUR - 1)
+
+
+def test_shorter_pause_does_not_end_the_longer_one(queue: Queue) -> None:
+    end(queue, 3)
+    first, second = claim(queue), claim(queue)
+    fail(queue, first, pause=HOUR)
+    fail(queue, second, pause=90)
+    assert (claim_or_none(queue), wait(queue)) == (None, HOUR)
+
+
+@SETTLE
+def test_pause_holds_beside_the_turn_of_another(
+    queue: Queue, settle: Callable[[Queue, Delivery], bool]
+) -> None:
+    end(queue, 9)
+    early = claim(queue)
+    fail_for_different_ones(queue, retrying.BREAKER_FAILURE_COUNT)
+    queue.clock.move(1)
+    probe = claim(queue)
+    fail(queue, early, pause=40)
+    assert settle(queue, probe)
+    assert (claim_or_none(queue), wait(queue)) == (None, 40)
+
+
+def test_dropping_one_that_was_claimed_earlier_does_not_close_the_breaker(queue: Queue) -> None:
+    end(queue, 9)
+    early = claim(queue)
+    fail_for_different_ones(queue, retrying.BREAKER_FAILURE_COUNT)
+    assert drop(queue, early)
+    assert (claim_or_none(queue), wait(queue)) == (None, 1.0)
+
+
+@pytest.mark.parametrize("back_seconds", [HOUR, 12 * HOUR])
+def test_pause_that_is_over_does_not_come_back_with_the_clock(
+    queue: Queue, back_seconds: float
+) -> None:
+    end(queue, 2)
+    fail(queue, claim(queue), delay=90, pause=90)
+    queue.clock.move(90)
+    deliver(queue, claim(queue))
+    queue.clock.set_wall(-back_seconds)
+    queue.clock.move(max(0.0, back_seconds - HOUR))
+    end(queue)
+    assert claim(queue)
+
+
+def test_pause_from_before_the_clock_was_set_back_does_not_hide_another(queue: Queue) -> None:
+    end(queue, 3)
+    first, second = claim(queue), claim(queue)
+    fail(queue, first, pause=90)
+    queue.clock.set_wall(-DAY)
+    fail(queue, second, pause=30)
+    assert (claim_or_none(queue), wait(queue)) == (None, 30)
+
+
 def test_what_was_not_sent_says_nothing_of_the_endpoint(queue: Queue) -> None:
     end(queue, 9)
     fail_for_different_ones(queue, retrying.BREAKER_FAILURE_COUNT)
     queue.clock.move(1)
-    drop_delivery(queue.database, claim(queue), reason="nothing to tell", clock=queue.clock)
+    drop(queue, claim(queue))
     assert wait(queue) == 0
     assert queue.rows("SELECT failure_count FROM webhook_endpoints") == [(5,)]
 
