@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ingest_app.errors import NoEndpoint, UnknownDelivery
-from ingest_app.prepared import change
-from ingest_app.queue import endpoints, retrying
+from ingest_app.prepared import change, fetch_all
+from ingest_app.queue import delivery_listing, endpoints, retrying
 from ingest_app.queue.control import cancel_ingestion
 from ingest_app.queue.deliveries import (
     LEASE_SECONDS,
@@ -354,6 +354,36 @@ def test_all_that_were_given_up_can_be_resent(queue: Queue) -> None:
     deliver(queue, claim(queue))
     assert resend_given_up(queue.database, clock=queue.clock) == 2
     assert states(queue) == ["waiting", "waiting", DeliveryState.DELIVERED]
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        pytest.param("DELETE FROM webhook_deliveries WHERE id = 2", id="deleted by retention"),
+        pytest.param(
+            "UPDATE webhook_deliveries SET given_up_at = NULL, delivered_at = ended_at"
+            " WHERE id = 2",
+            id="resent by another, and told",
+        ),
+    ],
+)
+def test_given_up_that_is_none_any_more_is_left_out(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    end(queue, 3)
+    for _ in range(3):
+        give_up_one(queue, claim(queue))
+
+    def look_then_lose(*given: Any) -> list[Any]:
+        found = fetch_all(*given)
+        monkeypatch.undo()
+        queue.change(meanwhile)
+        return found
+
+    monkeypatch.setattr(delivery_listing, "fetch_all", look_then_lose)
+    assert resend_given_up(queue.database, clock=queue.clock) == 2
+    waiting = "SELECT id FROM webhook_deliveries WHERE next_attempt_at IS NOT NULL ORDER BY id"
+    assert queue.rows(waiting) == [(1,), (3,)]
 
 
 def test_nothing_is_resent_to_nobody_nor_what_is_not_there(queue: Queue) -> None:
