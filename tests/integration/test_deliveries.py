@@ -10,7 +10,7 @@ import pytest
 
 from ingest_app.errors import NoEndpoint, UnknownDelivery
 from ingest_app.prepared import change, fetch_all
-from ingest_app.queue import delivery_listing, endpoints, retrying
+from ingest_app.queue import deliveries, delivery_listing, endpoints, retrying
 from ingest_app.queue.control import cancel_ingestion
 from ingest_app.queue.deliveries import (
     LEASE_SECONDS,
@@ -151,6 +151,65 @@ def test_wall_clock_that_was_set_back_stalls_nothing(queue: Queue) -> None:
     assert wait(queue) == 0
     first, second = claim(queue), claim(queue)
     assert (first.delivery_id, second.delivery_id) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "is_told_twice"),
+    [
+        pytest.param(LEASE_SECONDS - 1, False, id="forward, within the lease"),
+        pytest.param(LEASE_SECONDS, True, id="forward, beyond the lease"),
+        pytest.param(
+            -LONGEST_DELAY_SECONDS + LEASE_SECONDS, False, id="back, by less than 6 hours"
+        ),
+        pytest.param(-LONGEST_DELAY_SECONDS, True, id="back, by so much that no lease explains it"),
+    ],
+)
+def test_clock_that_is_set_during_a_call_lets_it_be_told_once_more_at_most(
+    queue: Queue, step_seconds: float, is_told_twice: bool
+) -> None:
+    end(queue)
+    early = claim(queue)
+    queue.clock.set_wall(step_seconds)
+    another = claim_or_none(queue)
+    assert (another is not None) is is_told_twice
+    assert claim_or_none(queue) is None
+    assert deliver(queue, early) is not is_told_twice
+    if another is not None:
+        assert deliver(queue, another)
+    assert (states(queue), wait(queue)) == (["delivered"], None)
+
+
+@pytest.mark.parametrize("step_seconds", [DAY, HOUR, -HOUR, -5 * HOUR, -DAY, -30 * DAY])
+@pytest.mark.parametrize("is_a_turn", [False, True])
+def test_clock_that_is_set_keeps_no_delivery_of_a_dead_worker_for_more_than_the_longest_delay(
+    queue: Queue, step_seconds: float, is_a_turn: bool
+) -> None:
+    end(queue, 6)
+    fail_for_different_ones(queue, 5 if is_a_turn else 4)
+    queue.clock.move(1)
+    dead = claim(queue)
+    queue.clock.set_wall(step_seconds)
+    passed_seconds = 0.0
+    found: set[int] = set()
+    while dead.delivery_id not in found:
+        delivery = claim_or_none(queue)
+        if delivery is not None:
+            found.add(delivery.delivery_id)
+            deliver(queue, delivery)
+            continue
+        passed_seconds += wait(queue)
+        queue.clock.move(wait(queue))
+    assert passed_seconds <= LONGEST_DELAY_SECONDS
+
+
+def test_without_a_longest_delay_a_clock_that_was_set_back_is_seen_to_keep_it(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LONGEST_DELAY_SECONDS", 365 * DAY)
+    end(queue)
+    claim(queue)
+    queue.clock.set_wall(-30 * DAY)
+    assert (claim_or_none(queue), wait(queue)) == (None, 30 * DAY + LEASE_SECONDS)
 
 
 def fail_for_different_ones(queue: Queue, count: int) -> None:
