@@ -108,9 +108,9 @@ class Dispatcher:
         days = self._runtime.settings.retention_days
         if days is not None:
             self._retention = Retention(self._runtime, days, self._scheduler)
+        if self._webhooks is not None:  # before anything can end
+            self._webhooks.prepare(self._scheduler)
         work_arrived.connect(self._wake, sender=self._runtime.database)
-        if self._webhooks is not None:
-            self._webhooks.start()
         self._scheduler.start()
         atexit.register(self.stop, _EXIT_GRACE_SECONDS)
         emit(_log, "dispatcher_started", worker=worker_name(), sources=",".join(self._loops))

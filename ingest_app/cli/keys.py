@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest_app.cli.options import json_option
-from ingest_app.cli.output import note, print_json, print_table, say
+from ingest_app.cli.output import note, print_entry, print_json, print_table, say
+from ingest_app.cli.wording import moment
 from ingest_app.states import Role
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def list_(*, as_json: bool) -> None:
         found = list_keys(database)
     if as_json:
         for key in found:
-            print_json(_as_dict(key))
+            print_entry(key)
     elif found:
         print_table(_COLUMNS, [_row(key) for key in found])
     else:
@@ -103,14 +104,9 @@ def revoke(*, name: str, as_json: bool) -> None:
     with configured_database() as database:
         key = revoke_key(database, name, clock=SystemClock())
     if as_json:
-        print_json(_as_dict(key))
+        print_entry(key)
     else:
         say(f"{name} is revoked.")
-
-
-def _as_dict(key: ApiKey) -> dict[str, object]:
-    times = {"created_at": key.created_at, "revoked_at": key.revoked_at}
-    return {**vars(key), **{name: at and at.isoformat() for name, at in times.items()}}
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:
@@ -121,8 +117,8 @@ def _row(key: ApiKey) -> tuple[str, ...]:
         f"ing_{key.prefix}_...",
         _limit(key.max_waiting_ids),
         _limit(key.max_requests_per_minute),
-        f"{key.created_at:%Y-%m-%d %H:%M:%S} UTC",
-        f"{key.revoked_at:%Y-%m-%d %H:%M:%S} UTC" if key.revoked_at else "-",
+        moment(key.created_at) or "-",
+        moment(key.revoked_at) or "-",
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import click
+
+from ingest_app.clock import instant
 
 _CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -29,6 +32,16 @@ def note(text: str) -> None:
 def print_json(value: object) -> None:
     """The answer for programs, on one line."""
     click.echo(json.dumps(value, separators=(",", ":")))
+
+
+def print_entry(entry: object) -> None:
+    """The fields of a dataclass, for programs; its times as the API has them."""
+    print_json(
+        {
+            name: instant(value) if isinstance(value, datetime) else value
+            for name, value in vars(entry).items()
+        }
+    )
 
 
 def print_facts(facts: Mapping[str, str | None]) -> None:

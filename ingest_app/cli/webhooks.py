@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ingest_app.cli.options import json_option
-from ingest_app.cli.output import note, print_json, print_table, say
+from ingest_app.cli.output import note, print_entry, print_json, print_table, say
 from ingest_app.cli.wording import moment
 
 if TYPE_CHECKING:
@@ -71,20 +71,11 @@ def _list(limit: int, *, as_json: bool) -> None:
         entries = list_deliveries(database, limit=limit)
     if as_json:
         for entry in entries:
-            print_json(_as_json(entry))
+            print_entry(entry)
         return
     print_table(_COLUMNS, [_row(entry) for entry in entries])
     if not entries:
         note("There are none: no ingestion has ended since webhook_url was set.")
-
-
-def _as_json(entry: DeliveryEntry) -> dict[str, object]:
-    from ingest_app.clock import instant  # noqa: PLC0415 (clients do without)
-
-    return {
-        name: instant(value) if name.endswith("_at") and value is not None else value
-        for name, value in vars(entry).items()
-    }
 
 
 def _row(entry: DeliveryEntry) -> tuple[str, ...]:
@@ -92,9 +83,9 @@ def _row(entry: DeliveryEntry) -> tuple[str, ...]:
     return (
         str(entry.delivery_id),
         entry.ingestion_id,
-        moment(entry.ended_at.isoformat()) or "-",
+        moment(entry.ended_at) or "-",
         entry.state.replace("_", " "),
         str(entry.attempt_count),
-        (at and moment(at.isoformat())) or "-",
+        moment(at) or "-",
         entry.last_error or "-",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+from ingest_app.clock import instant
+
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
@@ -19,9 +21,11 @@ def duration(seconds: float) -> str:
     return _two(whole, (_DAY, "d"), (_HOUR, "h"))
 
 
-def moment(at: str | None) -> str | None:
+def moment(at: str | datetime | None) -> str | None:
     """A time of the service in this machine's zone, to the second; None stays None."""
-    return None if at is None else _told(at, None, "%Y-%m-%d %H:%M:%S %Z")
+    if at is None:
+        return None
+    return _told(instant(at) if isinstance(at, datetime) else at, None, "%Y-%m-%d %H:%M:%S %Z")
 
 
 def brief_moment(at: str, now: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
 
 from sqlalchemy import Connection
 
@@ -45,11 +45,12 @@ def note_failure(
     counts = is_deferral or state.failed_batch_id != claim.batch_id
     failure_count = state.failure_count + counts
     delay = retrying.backoff_seconds if is_deferral else retrying.breaker_seconds
+    seconds = delay(failure_count, jitter=jitter)
     values = {
         "failure_count": failure_count,
         "failed_batch_id": claim.batch_id,
         "last_error": storable(error),
-        "backoff_until": _later(state.backoff_until, now, delay(failure_count, jitter=jitter)),
+        "backoff_until": retrying.pause_until(state.backoff_until, now.at, seconds),
     }
     change(connection, UPDATE_SOURCE, {"the_source": claim.source, **values})
 
@@ -59,13 +60,9 @@ def defer_source(
 ) -> None:
     """Let the source wait so long from now, if it does not wait longer already, and say why."""
     state = fetch_one(connection, SOURCE, {"the_source": source})
-    deferred_until = _later(state.deferred_until, now, delay_seconds)
+    # An upstream may ask for any time.
+    deferred_until = retrying.pause_until(
+        state.deferred_until, now.at, delay_seconds, longest_seconds=math.inf
+    )
     values = {"last_error": storable(error), "deferred_until": deferred_until}
     change(connection, UPDATE_SOURCE, {"the_source": source, **values})
-
-
-def _later(until: datetime | None, now: Moment, delay_seconds: float) -> datetime | None:
-    if not delay_seconds:
-        return until
-    at = now.later(delay_seconds).at
-    return at if until is None else max(until, at)

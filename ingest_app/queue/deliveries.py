@@ -48,10 +48,21 @@ _FIRST = select(webhook_deliveries).where(_WAITS).order_by(_NEXT_AT).limit(_ONE)
 _LAST = select(webhook_deliveries).where(_WAITS).order_by(_NEXT_AT.desc()).limit(_ONE)
 _ENDPOINT = select(webhook_endpoints).where(_NAMED)
 _UPDATE_ENDPOINT = update(webhook_endpoints).where(_NAMED)
-_NOTE_SUCCESS = (
-    update(webhook_endpoints)
-    .where(_NAMED, (_endpoints.failure_count > 0) | _endpoints.backoff_until.is_not(None))
-    .values(failure_count=0, failed_delivery_id=None, backoff_until=None)
+# A pause stays: the endpoint may have asked for it since this one was claimed.
+_NOTE_SUCCESS = _UPDATE_ENDPOINT.where(_endpoints.failure_count > 0).values(
+    failure_count=0, failed_delivery_id=None
+)
+_END_TURN = _UPDATE_ENDPOINT.where(
+    (_endpoints.backoff_until == bindparam("the_lease"))
+    # What is over would come back when the wall clock is set back.
+    | (_endpoints.backoff_until <= bindparam("the_present"))
+    | (_endpoints.backoff_until > bindparam("the_longest_wait"))
+).values(backoff_until=None)
+_WHOSE_TURN = (
+    select(_deliveries.id)
+    .where(_deliveries.claim_token.is_not(None))
+    .where(_deliveries.next_attempt_at == bindparam("the_lease"))
+    .limit(_ONE)
 )
 _CLAIM = update(webhook_deliveries).where(_deliveries.id == bindparam("the_delivery"))
 _UPDATE_HELD = _CLAIM.where(_deliveries.claim_token == bindparam("the_token"))
@@ -60,13 +71,14 @@ _THE_ENDPOINT = {"the_endpoint": ENDPOINT}
 
 @dataclass(frozen=True)
 class Delivery:
-    """An end to tell of, held by this claim; `attempt` counts from 1."""
+    """An end to tell of, held by this claim until its lease ends; `attempt` counts from 1."""
 
     delivery_id: int
     ingestion_id: str
     ended_at: datetime
     attempt: int
     claim_token: str
+    lease_expires_at: datetime
 
 
 def seconds_until_due(database: Database, *, clock: Clock) -> float | None:
@@ -76,8 +88,8 @@ def seconds_until_due(database: Database, *, clock: Clock) -> float | None:
     if not seen[0] or seen.first is None:
         return None
     now = clock.read().at
-    soonest = min(_wait_seconds(seen.first, now), _wait_seconds(seen.last, now))
-    return max(soonest, _wait_seconds(seen.backoff_until, now))
+    soonest = min(_wait(seen.first, now), _wait(seen.last, now))
+    return max(soonest, _wait(seen.backoff_until, now))
 
 
 def claim_delivery(database: Database, *, clock: Clock) -> Delivery | None:
@@ -88,7 +100,7 @@ def claim_delivery(database: Database, *, clock: Clock) -> Delivery | None:
     with database.write() as connection:
         now = clock.read().at
         endpoint = fetch_first(connection, _ENDPOINT, _THE_ENDPOINT)
-        if endpoint is None or _wait_seconds(endpoint.backoff_until, now):
+        if endpoint is None or _wait(endpoint.backoff_until, now):
             return None
         found = _first_due(connection, now)
         return None if found is None else _claim(connection, found, endpoint, now)
@@ -97,8 +109,9 @@ def claim_delivery(database: Database, *, clock: Clock) -> Delivery | None:
 def mark_delivered(database: Database, delivery: Delivery, *, clock: Clock) -> bool:
     """Record that the endpoint has been told."""
     with database.write() as connection:
-        ended = {"delivered_at": clock.read().at, "next_attempt_at": None, "last_error": None}
-        holds = _let_go(connection, delivery, ended)
+        now = clock.read().at
+        ended = {"delivered_at": now, "next_attempt_at": None, "last_error": None}
+        holds = _let_go(connection, delivery, now, ended)
         if holds:
             change(connection, _NOTE_SUCCESS, _THE_ENDPOINT)
         return holds
@@ -121,8 +134,9 @@ def put_off(
     """
     with database.write() as connection:
         now = clock.read().at
-        waits = {"next_attempt_at": _later(now, delay_seconds), "last_error": storable(error)}
-        holds = _let_go(connection, delivery, waits)
+        next_attempt_at = now + timedelta(seconds=delay_seconds)
+        waits = {"next_attempt_at": next_attempt_at, "last_error": storable(error)}
+        holds = _let_go(connection, delivery, now, waits)
         if holds:
             _note_failure(connection, delivery, now, pause_seconds=pause_seconds, jitter=jitter)
         return holds
@@ -134,37 +148,27 @@ def give_up(
     """Record that it failed for good."""
     with database.write() as connection:
         now = clock.read().at
-        holds = _let_go(connection, delivery, _given_up(now, error))
+        holds = _let_go(connection, delivery, now, _given_up(now, error))
         if holds:
             _note_failure(connection, delivery, now, pause_seconds=0.0, jitter=jitter)
         return holds
 
 
 def drop_delivery(database: Database, delivery: Delivery, *, reason: str, clock: Clock) -> bool:
-    """Record that there is nothing to tell; nothing was sent, so it says nothing of the endpoint.
-
-    The endpoint's turn is free for another one.
-    """
+    """Record that there is nothing to tell; nothing was sent: it says nothing of the endpoint."""
     with database.write() as connection:
-        holds = _let_go(connection, delivery, _given_up(clock.read().at, reason))
-        if holds:
-            change(connection, _UPDATE_ENDPOINT, {**_THE_ENDPOINT, "backoff_until": None})
-        return holds
+        now = clock.read().at
+        return _let_go(connection, delivery, now, _given_up(now, reason))
 
 
-def _wait_seconds(at: datetime | None, now: datetime) -> float:
-    wait = 0.0 if at is None else (at - now).total_seconds()
-    return wait if 0 < wait <= LONGEST_DELAY_SECONDS else 0.0
-
-
-def _later(now: datetime, seconds: float) -> datetime:
-    return now + timedelta(seconds=seconds)
+def _wait(at: datetime | None, now: datetime) -> float:
+    return retrying.wait_seconds(at, now, longest_seconds=LONGEST_DELAY_SECONDS)
 
 
 def _first_due(connection: Connection, now: datetime) -> Row | None:
     for which in (_FIRST, _LAST):
         found = fetch_first(connection, which, {})
-        if found is not None and not _wait_seconds(found.next_attempt_at, now):
+        if found is not None and not _wait(found.next_attempt_at, now):
             return found
     return None
 
@@ -176,22 +180,33 @@ def _claim(connection: Connection, found: Row, endpoint: Row, now: datetime) -> 
         ended_at=found.ended_at,
         attempt=found.attempt_count + 1,
         claim_token=secrets.token_hex(8),
+        lease_expires_at=now + timedelta(seconds=LEASE_SECONDS),
     )
-    until = _later(now, LEASE_SECONDS)
     held = {
         "claim_token": delivery.claim_token,
         "attempt_count": delivery.attempt,
-        "next_attempt_at": until,
+        "next_attempt_at": delivery.lease_expires_at,
     }
     change(connection, _CLAIM, {"the_delivery": delivery.delivery_id, **held})
     if retrying.breaker_is_open(endpoint.failure_count):
-        change(connection, _UPDATE_ENDPOINT, {**_THE_ENDPOINT, "backoff_until": until})
+        turn = {"backoff_until": delivery.lease_expires_at}
+        change(connection, _UPDATE_ENDPOINT, {**_THE_ENDPOINT, **turn})
     return delivery
 
 
-def _let_go(connection: Connection, delivery: Delivery, values: dict[str, Any]) -> bool:
+def _let_go(
+    connection: Connection, delivery: Delivery, now: datetime, values: dict[str, Any]
+) -> bool:
     held = {"the_delivery": delivery.delivery_id, "the_token": delivery.claim_token}
-    return change(connection, _UPDATE_HELD, {**held, **values, "claim_token": None}) == 1
+    if not change(connection, _UPDATE_HELD, {**held, **values, "claim_token": None}):
+        return False
+    turn = {
+        "the_lease": delivery.lease_expires_at,
+        "the_present": now,
+        "the_longest_wait": now + timedelta(seconds=LONGEST_DELAY_SECONDS),
+    }
+    change(connection, _END_TURN, {**_THE_ENDPOINT, **turn})
+    return True
 
 
 def _given_up(now: datetime, error: str) -> dict[str, Any]:
@@ -215,6 +230,15 @@ def _note_failure(
     failed = {
         "failure_count": failure_count,
         "failed_delivery_id": delivery.delivery_id,
-        "backoff_until": _later(now, seconds) if seconds else None,
+        "backoff_until": retrying.pause_until(
+            _pause_of(connection, endpoint), now, seconds, longest_seconds=LONGEST_DELAY_SECONDS
+        ),
     }
     change(connection, _UPDATE_ENDPOINT, {**_THE_ENDPOINT, **failed})
+
+
+def _pause_of(connection: Connection, endpoint: Row) -> datetime | None:
+    """Until when it is to be left alone; None also when only another delivery has its turn."""
+    until: datetime | None = endpoint.backoff_until
+    is_turn = until and fetch_first(connection, _WHOSE_TURN, {"the_lease": until})
+    return None if is_turn else until

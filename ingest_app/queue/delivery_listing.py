@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import Connection, Update, bindparam, literal_column, select, update
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import NoEndpoint, UnknownDelivery
 from ingest_app.models import webhook_deliveries, webhook_endpoints
 from ingest_app.prepared import Row, change, fetch_all, fetch_first
-from ingest_app.queue.endpoints import ENDPOINT
-
-_CHUNK_COUNT = 500
-"""So many rows in one transaction: dispatching waits for the write lock meanwhile."""
+from ingest_app.queue.endpoints import CHUNK_COUNT, ENDPOINT
 
 _deliveries = webhook_deliveries.c
 _NEWEST = select(webhook_deliveries).order_by(_deliveries.id.desc()).limit(bindparam("the_limit"))
@@ -33,12 +30,13 @@ _AGAIN = update(webhook_deliveries).values(
 # Not one that is being sent at this moment.
 _IS_FREE = _deliveries.claim_token.is_(None)
 _AGAIN_ONE = _AGAIN.where(_deliveries.id == bindparam("the_delivery"), _IS_FREE)
+_AGAIN_GIVEN_UP = _AGAIN_ONE.where(_deliveries.given_up_at.is_not(None))
 _THE_DELIVERY = select(_deliveries.id).where(_deliveries.id == bindparam("the_delivery"))
 _GIVEN_UP_SOME = (
     select(_deliveries.id)
     .where(_deliveries.given_up_at.is_not(None), _deliveries.id > bindparam("the_last"))
     .order_by(_deliveries.id)
-    .limit(literal_column(str(_CHUNK_COUNT)))
+    .limit(literal_column(str(CHUNK_COUNT)))
 )
 
 
@@ -79,28 +77,43 @@ def resend_deliveries(database: Database, delivery_ids: Sequence[int], *, clock:
     it failed before. Raises NoEndpoint, and UnknownDelivery; then nothing has changed.
     """
     with database.write() as connection:
-        if fetch_first(connection, _ENDPOINT, {}) is None:
-            raise NoEndpoint
+        _check_endpoint(connection)
         for delivery_id in delivery_ids:
             if fetch_first(connection, _THE_DELIVERY, {"the_delivery": delivery_id}) is None:
                 raise UnknownDelivery(delivery_id)
-        change(connection, _FORGET_FAILURES, {})
-        now = clock.read().at
-        return sum(
-            change(connection, _AGAIN_ONE, {"the_delivery": each, "next_attempt_at": now})
-            for each in delivery_ids
-        )
+        return _resend(connection, _AGAIN_ONE, delivery_ids, clock.read().at)
 
 
 def resend_given_up(database: Database, *, clock: Clock) -> int:
-    """The same for all that were given up, some in each transaction."""
+    """The same for all that were given up, some in each transaction.
+
+    What was deleted or resent by others meanwhile is left out.
+    """
     count, last = 0, 0
     while True:
         with database.read() as connection:
             found = [row.id for row in fetch_all(connection, _GIVEN_UP_SOME, {"the_last": last})]
         if not found:
             return count
-        count, last = count + resend_deliveries(database, found, clock=clock), found[-1]
+        with database.write() as connection:
+            _check_endpoint(connection)
+            count += _resend(connection, _AGAIN_GIVEN_UP, found, clock.read().at)
+        last = found[-1]
+
+
+def _check_endpoint(connection: Connection) -> None:
+    if fetch_first(connection, _ENDPOINT, {}) is None:
+        raise NoEndpoint
+
+
+def _resend(
+    connection: Connection, again: Update, delivery_ids: Sequence[int], now: datetime
+) -> int:
+    change(connection, _FORGET_FAILURES, {})
+    return sum(
+        change(connection, again, {"the_delivery": each, "next_attempt_at": now})
+        for each in delivery_ids
+    )
 
 
 def _entry(row: Row) -> DeliveryEntry:

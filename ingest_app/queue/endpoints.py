@@ -12,9 +12,10 @@ from ingest_app.prepared import change, fetch_value
 ENDPOINT = "default"
 """The name of the one endpoint that the settings can have."""
 
-_REMOVED = "The settings have no webhook_url any more."
-_CHUNK_COUNT = 500
+CHUNK_COUNT = 500
 """So many rows in one transaction: dispatching waits for the write lock meanwhile."""
+
+_REMOVED = "The settings have no webhook_url any more."
 
 _NAMED = webhook_endpoints.c.name == bindparam("the_endpoint")
 _THE_ENDPOINT = select(webhook_endpoints.c.name).where(_NAMED)
@@ -26,7 +27,7 @@ _GIVE_UP_SOME = (
     update(webhook_deliveries)
     .where(
         webhook_deliveries.c.id.in_(
-            select(webhook_deliveries.c.id).where(_WAITS).limit(literal_column(str(_CHUNK_COUNT)))
+            select(webhook_deliveries.c.id).where(_WAITS).limit(literal_column(str(CHUNK_COUNT)))
         )
     )
     .values(next_attempt_at=None, claim_token=None, last_error=_REMOVED)
@@ -60,8 +61,8 @@ def _add(database: Database, clock: Clock) -> None:
 
 
 def _give_up_all(database: Database, clock: Clock) -> int:
-    count, of_chunk = 0, _CHUNK_COUNT
-    while of_chunk == _CHUNK_COUNT:
+    count, of_chunk = 0, CHUNK_COUNT
+    while of_chunk == CHUNK_COUNT:
         with database.write() as connection:
             of_chunk = change(connection, _GIVE_UP_SOME, {"given_up_at": clock.read().at})
         count += of_chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ingest_app.errors import UpstreamBusy, UpstreamRejected
 
@@ -84,11 +84,29 @@ def breaker_seconds(failure_count: int, *, jitter: float) -> float:
     return backoff_seconds(failure_count - BREAKER_FAILURE_COUNT + 1, jitter=jitter)
 
 
-def wait_seconds(not_before: datetime, now: datetime) -> float:
-    """Seconds until a retry is due, 0 when it is.
+def wait_seconds(
+    not_before: datetime | None, now: datetime, *, longest_seconds: float = LONGEST_DELAY_SECONDS
+) -> float:
+    """Seconds until a retry is due, 0 when it is; not_before: None when nothing is waited for.
 
     One that is further away than the longest delay was recorded before the wall clock was set back:
     it is due.
     """
-    wait = (not_before - now).total_seconds()
-    return wait if 0 < wait <= LONGEST_DELAY_SECONDS else 0.0
+    wait = 0.0 if not_before is None else (not_before - now).total_seconds()
+    return wait if 0 < wait <= longest_seconds else 0.0
+
+
+def pause_until(
+    until: datetime | None,
+    now: datetime,
+    delay_seconds: float,
+    *,
+    longest_seconds: float = LONGEST_DELAY_SECONDS,
+) -> datetime | None:
+    """When a pause ends that is to last so long from now: never before the one that holds already.
+
+    until: when that one ends; None for none. longest_seconds: more than any pause lasts; see
+        `wait_seconds`. None when there is no pause.
+    """
+    seconds = max(delay_seconds, wait_seconds(until, now, longest_seconds=longest_seconds))
+    return now + timedelta(seconds=seconds) if seconds else None

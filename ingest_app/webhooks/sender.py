@@ -62,16 +62,29 @@ class Sender:
         self._describe = describe
         self._is_kept = False
         self._called = threading.Event()
-        # A call that hangs must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Let ends from now on be told, and begin to send (RuntimeError without a thread)."""
+    def prepare(self) -> None:
+        """Let ends from now on be told."""
         try:
             self._keep_endpoint()
         except DatabaseError as error:  # the thread will do it
             emit(_log, "webhooks_postponed", level=logging.WARNING, reason=error)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to send, unless it does already or was stopped; without a thread only say so."""
+        with self._starting:
+            if self._thread is not None or self.stopping:
+                return
+            # A call that hangs must not keep the process from ending.
+            thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                emit(_log, "webhooks_postponed", level=logging.WARNING, reason=error)
+                return
+            self._thread = thread
 
     def wake(self) -> None:
         """An ingestion has ended, in a transaction that may still be open: look at once."""
@@ -81,9 +94,11 @@ class Sender:
         """Send nothing more; a call that does not end in a moment is left to its lease."""
         self.stopping = True
         self._called.set()
+        with self._starting:
+            thread = self._thread
         patience = Deadline(_STOP_SECONDS)
-        while self._thread.is_alive() and not (deadline.is_over() or patience.is_over()):
-            self._thread.join(_JOIN_SECONDS)
+        while thread and thread.is_alive() and not (deadline.is_over() or patience.is_over()):
+            thread.join(_JOIN_SECONDS)
 
     def send_next(self) -> float:
         """Send the delivery that is due, if there is one; seconds until there may be more to do."""

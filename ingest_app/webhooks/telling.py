@@ -10,8 +10,9 @@ from ingest_app.events import emit
 from ingest_app.queue.ending import delivery_added
 from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.runtime import Runtime
+from ingest_app.scheduling import SteadyScheduler
 from ingest_app.webhooks.endpoint import Endpoint
-from ingest_app.webhooks.sender import Describe, Sender
+from ingest_app.webhooks.sender import LOOK_SECONDS, Describe, Sender
 
 _log = logging.getLogger(__name__)
 
@@ -29,14 +30,26 @@ class Webhooks:
         if settings.webhook_url and settings.webhook_secret:
             self._endpoint = Endpoint(settings.webhook_url, settings.webhook_secret)
 
-    def start(self) -> None:
-        """From now on what the settings say holds for the database too; begin to send."""
+    def prepare(self, scheduler: SteadyScheduler) -> None:
+        """From now on what the settings say holds for the database too.
+
+        Sending begins when the scheduler does, or later when there is no thread left for it.
+        """
         if self._endpoint is None:
             self._remove_endpoint()
             return
+        # A new one, since threads do not survive a fork.
         self._sender = Sender(self._runtime, self._endpoint, self._describe)
+        self._sender.prepare()
         delivery_added.connect(self._wake)
-        self._sender.start()
+        scheduler.add_job(
+            self._sender.start,
+            trigger="interval",
+            seconds=LOOK_SECONDS,
+            id="webhooks",
+            max_instances=1,
+        )
+        scheduler.run_at("webhooks", 0)
 
     def stop_claiming(self) -> None:
         """Begin no call from now on; may be called by a signal handler."""

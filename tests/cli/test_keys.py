@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from ingest_app.access.keys import create_key
+from ingest_app.access.keys import create_key, revoke_key
 from ingest_app.client_answers import Sources
 from ingest_app.runtime import runtime_of
 from ingest_app.states import Role
 from tests.support.adapters import Said, Scripted
 from tests.support.answers import answer
+from tests.support.clocks import FakeClock
 
 from .conftest import Run, one_line, runner_of
 
@@ -58,6 +60,28 @@ def test_revoke_ends_it_and_is_listed(run: Run) -> None:
     )
     assert json.loads(run("keys", "list", "--json").stdout)["revoked_at"]
     assert json.loads(run("keys", "revoke", "anna", "--json").stdout)["name"] == "anna"
+
+
+@pytest.mark.usefixtures("there")
+def test_times_are_told_as_everywhere_else(
+    app: Flask, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    database = runtime_of(app).database
+    create_key(database, "anna", Role.READER, clock=clock)
+    clock.move(90)
+    revoke_key(database, "anna", clock=clock)
+    entry = json.loads(run("keys", "list", "--json").stdout)
+    assert entry["created_at"] == "2026-03-01T12:00:00.000000Z"
+    assert entry["revoked_at"] == "2026-03-01T12:01:30.000000Z"
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        shown = run("keys", "list").stdout
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "2026-03-01 21:00:00 JST  2026-03-01 21:01:30 JST" in shown
 
 
 @pytest.mark.usefixtures("there")

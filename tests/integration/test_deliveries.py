@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ingest_app.errors import NoEndpoint, UnknownDelivery
-from ingest_app.prepared import change
-from ingest_app.queue import endpoints, retrying
+from ingest_app.prepared import change, fetch_all
+from ingest_app.queue import deliveries, delivery_listing, endpoints, retrying
 from ingest_app.queue.control import cancel_ingestion
 from ingest_app.queue.deliveries import (
     LEASE_SECONDS,
@@ -126,8 +127,8 @@ def test_another_may_try_when_the_lease_is_over_and_the_late_one_loses(queue: Qu
     before = queue.rows("SELECT * FROM webhook_deliveries")
     assert not deliver(queue, late)
     assert not fail(queue, late)
-    assert not give_up(queue.database, late, error="no", jitter=0, clock=queue.clock)
-    assert not drop_delivery(queue.database, late, reason="no", clock=queue.clock)
+    assert not give_up_one(queue, late)
+    assert not drop(queue, late)
     assert queue.rows("SELECT * FROM webhook_deliveries") == before
     assert queue.rows("SELECT failure_count FROM webhook_endpoints") == [(0,)]
     assert deliver(queue, holder)
@@ -150,6 +151,65 @@ def test_wall_clock_that_was_set_back_stalls_nothing(queue: Queue) -> None:
     assert wait(queue) == 0
     first, second = claim(queue), claim(queue)
     assert (first.delivery_id, second.delivery_id) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "is_told_twice"),
+    [
+        pytest.param(LEASE_SECONDS - 1, False, id="forward, within the lease"),
+        pytest.param(LEASE_SECONDS, True, id="forward, beyond the lease"),
+        pytest.param(
+            -LONGEST_DELAY_SECONDS + LEASE_SECONDS, False, id="back, by less than 6 hours"
+        ),
+        pytest.param(-LONGEST_DELAY_SECONDS, True, id="back, by so much that no lease explains it"),
+    ],
+)
+def test_clock_that_is_set_during_a_call_lets_it_be_told_once_more_at_most(
+    queue: Queue, step_seconds: float, is_told_twice: bool
+) -> None:
+    end(queue)
+    early = claim(queue)
+    queue.clock.set_wall(step_seconds)
+    another = claim_or_none(queue)
+    assert (another is not None) is is_told_twice
+    assert claim_or_none(queue) is None
+    assert deliver(queue, early) is not is_told_twice
+    if another is not None:
+        assert deliver(queue, another)
+    assert (states(queue), wait(queue)) == (["delivered"], None)
+
+
+@pytest.mark.parametrize("step_seconds", [DAY, HOUR, -HOUR, -5 * HOUR, -DAY, -30 * DAY])
+@pytest.mark.parametrize("is_a_turn", [False, True])
+def test_clock_that_is_set_keeps_no_delivery_of_a_dead_worker_for_more_than_the_longest_delay(
+    queue: Queue, step_seconds: float, is_a_turn: bool
+) -> None:
+    end(queue, 6)
+    fail_for_different_ones(queue, 5 if is_a_turn else 4)
+    queue.clock.move(1)
+    dead = claim(queue)
+    queue.clock.set_wall(step_seconds)
+    passed_seconds = 0.0
+    found: set[int] = set()
+    while dead.delivery_id not in found:
+        delivery = claim_or_none(queue)
+        if delivery is not None:
+            found.add(delivery.delivery_id)
+            deliver(queue, delivery)
+            continue
+        passed_seconds += wait(queue)
+        queue.clock.move(wait(queue))
+    assert passed_seconds <= LONGEST_DELAY_SECONDS
+
+
+def test_without_a_longest_delay_a_clock_that_was_set_back_is_seen_to_keep_it(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LONGEST_DELAY_SECONDS", 365 * DAY)
+    end(queue)
+    claim(queue)
+    queue.clock.set_wall(-30 * DAY)
+    assert (claim_or_none(queue), wait(queue)) == (None, 30 * DAY + LEASE_SECONDS)
 
 
 def fail_for_different_ones(queue: Queue, count: int) -> None:
@@ -207,11 +267,87 @@ def test_pause_that_the_endpoint_asks_for_is_for_all_deliveries(queue: Queue) ->
     assert claim(queue)
 
 
+def give_up_one(queue: Queue, delivery: Delivery) -> bool:
+    return give_up(queue.database, delivery, error="no", jitter=0, clock=queue.clock)
+
+
+def drop(queue: Queue, delivery: Delivery) -> bool:
+    return drop_delivery(queue.database, delivery, reason="no", clock=queue.clock)
+
+
+SETTLE = pytest.mark.parametrize("settle", [deliver, fail, give_up_one, drop])
+
+
+@SETTLE
+def test_pause_holds_whatever_comes_of_those_claimed_before_it(
+    queue: Queue, settle: Callable[[Queue, Delivery], bool]
+) -> None:
+    end(queue, 3)
+    first, second = claim(queue), claim(queue)
+    fail(queue, first, pause=HOUR)
+    queue.clock.move(1)
+    assert settle(queue, second)
+    assert (claim_or_none(queue), wait(queue)) == (None, HOUR - 1)
+
+
+def test_shorter_pause_does_not_end_the_longer_one(queue: Queue) -> None:
+    end(queue, 3)
+    first, second = claim(queue), claim(queue)
+    fail(queue, first, pause=HOUR)
+    fail(queue, second, pause=90)
+    assert (claim_or_none(queue), wait(queue)) == (None, HOUR)
+
+
+@SETTLE
+def test_pause_holds_beside_the_turn_of_another(
+    queue: Queue, settle: Callable[[Queue, Delivery], bool]
+) -> None:
+    end(queue, 9)
+    early = claim(queue)
+    fail_for_different_ones(queue, retrying.BREAKER_FAILURE_COUNT)
+    queue.clock.move(1)
+    probe = claim(queue)
+    fail(queue, early, pause=40)
+    assert settle(queue, probe)
+    assert (claim_or_none(queue), wait(queue)) == (None, 40)
+
+
+def test_dropping_one_that_was_claimed_earlier_does_not_close_the_breaker(queue: Queue) -> None:
+    end(queue, 9)
+    early = claim(queue)
+    fail_for_different_ones(queue, retrying.BREAKER_FAILURE_COUNT)
+    assert drop(queue, early)
+    assert (claim_or_none(queue), wait(queue)) == (None, 1.0)
+
+
+@pytest.mark.parametrize("back_seconds", [HOUR, 12 * HOUR])
+def test_pause_that_is_over_does_not_come_back_with_the_clock(
+    queue: Queue, back_seconds: float
+) -> None:
+    end(queue, 2)
+    fail(queue, claim(queue), delay=90, pause=90)
+    queue.clock.move(90)
+    deliver(queue, claim(queue))
+    queue.clock.set_wall(-back_seconds)
+    queue.clock.move(max(0.0, back_seconds - HOUR))
+    end(queue)
+    assert claim(queue)
+
+
+def test_pause_from_before_the_clock_was_set_back_does_not_hide_another(queue: Queue) -> None:
+    end(queue, 3)
+    first, second = claim(queue), claim(queue)
+    fail(queue, first, pause=90)
+    queue.clock.set_wall(-DAY)
+    fail(queue, second, pause=30)
+    assert (claim_or_none(queue), wait(queue)) == (None, 30)
+
+
 def test_what_was_not_sent_says_nothing_of_the_endpoint(queue: Queue) -> None:
     end(queue, 9)
     fail_for_different_ones(queue, retrying.BREAKER_FAILURE_COUNT)
     queue.clock.move(1)
-    drop_delivery(queue.database, claim(queue), reason="nothing to tell", clock=queue.clock)
+    drop(queue, claim(queue))
     assert wait(queue) == 0
     assert queue.rows("SELECT failure_count FROM webhook_endpoints") == [(5,)]
 
@@ -277,6 +413,36 @@ def test_all_that_were_given_up_can_be_resent(queue: Queue) -> None:
     deliver(queue, claim(queue))
     assert resend_given_up(queue.database, clock=queue.clock) == 2
     assert states(queue) == ["waiting", "waiting", DeliveryState.DELIVERED]
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        pytest.param("DELETE FROM webhook_deliveries WHERE id = 2", id="deleted by retention"),
+        pytest.param(
+            "UPDATE webhook_deliveries SET given_up_at = NULL, delivered_at = ended_at"
+            " WHERE id = 2",
+            id="resent by another, and told",
+        ),
+    ],
+)
+def test_given_up_that_is_none_any_more_is_left_out(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    end(queue, 3)
+    for _ in range(3):
+        give_up_one(queue, claim(queue))
+
+    def look_then_lose(*given: Any) -> list[Any]:
+        found = fetch_all(*given)
+        monkeypatch.undo()
+        queue.change(meanwhile)
+        return found
+
+    monkeypatch.setattr(delivery_listing, "fetch_all", look_then_lose)
+    assert resend_given_up(queue.database, clock=queue.clock) == 2
+    waiting = "SELECT id FROM webhook_deliveries WHERE next_attempt_at IS NOT NULL ORDER BY id"
+    assert queue.rows(waiting) == [(1,), (3,)]
 
 
 def test_nothing_is_resent_to_nobody_nor_what_is_not_there(queue: Queue) -> None:

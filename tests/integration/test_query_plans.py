@@ -16,7 +16,7 @@ from ingest_app.queue import activity, packing, waiting_counts
 from ingest_app.queue.activity import Span, read_activity
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
-from ingest_app.queue.deliveries import claim_delivery, mark_delivered, seconds_until_due
+from ingest_app.queue.deliveries import claim_delivery, mark_delivered, put_off, seconds_until_due
 from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.forecast import list_with_forecasts, read_forecast
 from ingest_app.queue.listing import Place, Wanted, list_ingestions
@@ -358,11 +358,14 @@ def test_deliveries_are_found_by_when_they_are_due(busy: Queue) -> None:
     keep_endpoint(busy.database, is_wanted=True, clock=busy.clock)
     for row in busy.rows("SELECT id FROM ingestions"):
         cancel_ingestion(busy.database, row[0], clock=busy.clock)
+    failed: dict[str, Any] = {"error": "no", "delay_seconds": 5.0, "jitter": 0.0}
+    failed["clock"] = busy.clock
     with plans(busy.database) as found:
         assert seconds_until_due(busy.database, clock=busy.clock) == 0
-        delivery = claim_delivery(busy.database, clock=busy.clock)
-        assert delivery is not None
-        assert mark_delivered(busy.database, delivery, clock=busy.clock)
+        told, first, second = (claim_delivery(busy.database, clock=busy.clock) for _ in range(3))
+        assert mark_delivered(busy.database, told, clock=busy.clock)
+        assert put_off(busy.database, first, pause_seconds=90.0, **failed)
+        assert put_off(busy.database, second, pause_seconds=0.0, **failed)
     assert not any("SCAN webhook_deliveries" in plan and "_due" not in plan for plan in found)
     assert slow(found) == []
     assert any("ix_webhook_deliveries_due" in plan for plan in found)

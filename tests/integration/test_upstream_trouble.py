@@ -212,6 +212,15 @@ def test_back_off_does_not_outlive_a_clock_that_was_set_back(queue: Queue) -> No
     assert queue.ask().claim_token  # type: ignore[union-attr]
 
 
+def test_back_off_from_before_the_clock_was_set_back_does_not_hide_another(queue: Queue) -> None:
+    queue = queue.using(interval_seconds=0.001)
+    queue.submit(range(60))
+    fail_batches(queue, BREAKER_FAILURE_COUNT)
+    queue.clock.set_wall(-DAY)
+    fail_batches(queue, 1)
+    assert (queue.refused().reason, queue.refused().wait_seconds) == (Wait.BACKOFF, 2.0)
+
+
 def test_refusal_is_shown_at_the_source_until_something_succeeds(queue: Queue) -> None:
     queue.submit(range(6))
     queue.fail(queue.claim_in_turn(), "HTTP 401 Unauthorized", is_outage=False)

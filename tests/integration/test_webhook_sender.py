@@ -25,7 +25,8 @@ from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.listing import IngestionEntry
 from ingest_app.queue.submit import submit_ingestion
 from ingest_app.runtime import Runtime
-from ingest_app.settings import Settings
+from ingest_app.scheduling import SteadyScheduler
+from ingest_app.settings import Settings, SourceSettings
 from ingest_app.states import Priority
 from ingest_app.webhook_settings import new_secret
 from ingest_app.webhooks import Webhooks, endpoint, sender, telling
@@ -304,13 +305,16 @@ def start(queue: Queue, upstream: Upstream) -> Iterator[Start]:
         settings = replace(settings_for(upstream), **changed)
         runtime = Runtime(settings, queue.database, SystemClock())
         webhooks = Webhooks(runtime, describe=describe)
-        webhooks.start()
-        running.append(webhooks)
+        scheduler = SteadyScheduler(runtime.clock, thread_count=1)
+        webhooks.prepare(scheduler)
+        scheduler.start()
+        running.append((webhooks, scheduler))
         return webhooks
 
     yield start
-    for webhooks in running:
+    for webhooks, scheduler in running:
         webhooks.stop(Deadline(TIMEOUT_SECONDS))
+        scheduler.shutdown()
 
 
 def cancel_one(queue: Queue) -> None:
@@ -438,25 +442,102 @@ def test_stop_does_not_wait_for_an_endpoint_that_hangs(
     assert queue.rows("SELECT claim_token IS NULL FROM webhook_deliveries") == [(0,)]
 
 
-def test_dispatcher_starts_it_and_stops_it(
-    queue: Queue, upstream: Upstream, told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def sender_count() -> int:
+    return [thread.name for thread in threading.enumerate()].count("webhooks")
+
+
+def without_thread(monkeypatch: pytest.MonkeyPatch, kind: Any, name: str, count: int) -> None:
+    """So many times there is no thread left for what has this name and is a `kind`."""
+    start, faults = kind.start, list(range(count))
+
+    def start_late(self: Any) -> None:
+        if faults and getattr(self, "name", name) == name:
+            faults.pop()
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(kind, "start", start_late)
+
+
+@pytest.fixture
+def dispatcher(
+    queue: Queue, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Dispatcher]:
     monkeypatch.setattr(source_loop, "make_source", lambda _settings: FakeSource())
-    monkeypatch.setattr(sender, "LOOK_SECONDS", FAR_AWAY_SECONDS)
     runtime = Runtime(settings_for(upstream), queue.database, SystemClock())
     dispatcher = Dispatcher(runtime, Webhooks(runtime, describe=describe))
+    yield dispatcher
+    dispatcher.stop(grace_seconds=TIMEOUT_SECONDS)
+
+
+def submit_one(queue: Queue) -> None:
+    source = SourceSettings()
+    submit_ingestion(
+        queue.database, ids=[1], priority=Priority.HIGH, source=source, clock=SystemClock()
+    )
+
+
+def test_start_of_the_dispatcher_that_fails_leaves_no_sender_behind(
+    queue: Queue, told: Told, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_thread(monkeypatch, SteadyScheduler, "", count=3)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="new thread"):
+            dispatcher.start()
+    assert sender_count() == 0
     dispatcher.start()
-    try:
-        source = runtime.settings.source("default")
-        submit_ingestion(
-            queue.database, ids=[1], priority=Priority.HIGH, source=source, clock=runtime.clock
-        )
-        told.wait()
-    finally:
-        dispatcher.stop_claiming()
-        dispatcher.stop(grace_seconds=TIMEOUT_SECONDS)
+    submit_one(queue)
+    told.wait()
+    assert sender_count() == 1
+    dispatcher.stop(grace_seconds=TIMEOUT_SECONDS)
+    assert sender_count() == 0
+
+
+def test_sender_without_a_thread_keeps_nobody_from_dispatching_and_is_started_later(
+    queue: Queue,
+    told: Told,
+    dispatcher: Dispatcher,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(telling, "LOOK_SECONDS", 0.01)
+    without_thread(monkeypatch, threading.Thread, "webhooks", count=3)
+    dispatcher.start()
+    submit_one(queue)
+    told.wait()
+    postponed = [one for one in caplog.messages if one.startswith("webhooks_postponed")]
+    assert postponed == ["webhooks_postponed reason=can't start new thread"] * 3
+
+
+def test_sender_that_was_stopped_before_its_start_does_not_begin(rig: Rig) -> None:
+    rig.sender.stop(Deadline(TIMEOUT_SECONDS))
+    rig.sender.start()
+    assert sender_count() == 0
+
+
+def test_sender_that_was_started_twice_sends_in_one_thread(rig: Rig) -> None:
+    for _ in range(2):
+        rig.sender.start()
+    assert sender_count() == 1
+    rig.sender.stop(Deadline(TIMEOUT_SECONDS))
+    assert sender_count() == 0
+
+
+def test_dispatcher_starts_it_and_stops_it(
+    queue: Queue,
+    upstream: Upstream,
+    told: Told,
+    dispatcher: Dispatcher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender, "LOOK_SECONDS", FAR_AWAY_SECONDS)
+    dispatcher.start()
+    submit_one(queue)
+    told.wait()
+    dispatcher.stop_claiming()
+    dispatcher.stop(grace_seconds=TIMEOUT_SECONDS)
     cancel_one(queue)
-    assert "webhooks" not in {thread.name for thread in threading.enumerate()}
+    assert sender_count() == 0
     assert len(upstream.seen) == 1
 
 

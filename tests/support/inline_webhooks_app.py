@@ -13,8 +13,8 @@ _tell = settling._tell
 
 
 def _keep(sender: Sender) -> None:
-    sender._keep_endpoint()
-    _senders.append(sender)
+    if sender not in _senders:
+        _senders.append(sender)
 
 
 def _tell_all(ended: Ended) -> None:
