@@ -23,6 +23,7 @@ from ingest_app.maintenance.copying import (
 )
 from ingest_app.maintenance.holding import held
 from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside
+from ingest_app.queue.ending import mend_ends
 from ingest_app.sqlite import translate
 from ingest_app.verifying import verify
 
@@ -54,7 +55,7 @@ def restore(file: Path, database: Path, source_names: Collection[str], *, clock:
     database.parent.mkdir(parents=True, exist_ok=True)
     with beside(database) as partial:
         copy_database(file, partial.path)
-        _check(partial.path, file)
+        _check(partial.path, file, clock)
         with _replaced(database) as (is_there, replaced):
             known = replaced or Replaced()
             with opened(partial.path) as copy, copy.write() as connection:
@@ -65,10 +66,13 @@ def restore(file: Path, database: Path, source_names: Collection[str], *, clock:
     return Restored(kept, was_read=replaced is not None)
 
 
-def _check(copy: Path, file: Path) -> None:
+def _check(copy: Path, file: Path, clock: Clock) -> None:
     with opened(copy, is_to_be_written=False) as database:
         check_is_ours(database, file)
     migrate_copy(copy)
+    with opened(copy) as database:
+        # A person may have edited the original just before the backup.
+        mend_ends(database, clock=clock)
     with opened(copy, is_to_be_written=False) as database:
         report = verify(database)
     if not report.holds:

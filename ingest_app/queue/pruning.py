@@ -35,7 +35,7 @@ from ingest_app.models import (
     webhook_deliveries,
 )
 from ingest_app.prepared import Row, change, fetch_all
-from ingest_app.queue.prunable import mark_ended, marked, note_forgotten_ends
+from ingest_app.queue.prunable import mark_ended, marked
 from ingest_app.queue.totals import count_dispatches
 from ingest_app.sqlite import array_elements
 
@@ -145,7 +145,6 @@ def prune(database: Database, before: datetime, *, clock: Clock, wait: Wait) -> 
     sweep = _Sweep(database, clock, wait)
     with database.read() as connection:
         left_over = marked(connection)
-    note_forgotten_ends(database, before, clock=clock)
     sweep.clear(left_over)
     for ids in mark_ended(database, before, clock=clock):
         sweep.clear(ids)

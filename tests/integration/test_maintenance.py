@@ -294,6 +294,25 @@ def test_restore_where_there_is_none(queue: Queue, tmp_path: Path, file: Path) -
         assert verify(database).holds
 
 
+@pytest.mark.parametrize(
+    ("edit", "has_ended"),
+    [
+        ("UPDATE batches SET status = 'cancelled' WHERE status = 'yet_to_start'", True),
+        ("UPDATE ingestions SET ended_at = created_at", False),
+    ],
+)
+def test_backup_of_a_database_that_a_person_has_just_edited_is_restored(
+    queue: Queue, database_path: Path, file: Path, again: Queue, edit: str, has_ended: bool
+) -> None:
+    queue.submit(range(9))
+    queue.change(edit)
+    back_up(database_path, file)
+    assert not verify(queue.database).holds
+    put_back(queue, database_path, file)
+    assert again.rows("SELECT ended_at IS NOT NULL FROM ingestions") == [(has_ended,)]
+    assert verify(again.database).holds
+
+
 def test_restore_through_a_link_leaves_the_link(
     queue: Queue, database_path: Path, tmp_path: Path, file: Path
 ) -> None:
