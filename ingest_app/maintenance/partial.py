@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest_app.errors import MaintenanceRefused
-from ingest_app.sole import alone_at
+from ingest_app.maintenance.sole import alone_at
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
 """What SQLite may have beside a database, by the end of its name."""

@@ -46,7 +46,7 @@ ROOM = 300
 """How many rows, or pages of 4 KB where they are larger, go in one transaction."""
 
 LEAST_PAUSE_SECONDS = 0.01
-PAUSE_FACTOR = 9
+_PAUSE_FACTOR = 9
 """The write lock is left alone for so many times as long as it was held."""
 
 _PAGE_BYTES = 4096
@@ -153,6 +153,11 @@ def prune(database: Database, before: datetime, *, clock: Clock, wait: Wait) -> 
     return sweep.done
 
 
+def pause_seconds_after(held_seconds: float) -> float:
+    """How long to leave the write lock to others that was held for so long."""
+    return max(LEAST_PAUSE_SECONDS, _PAUSE_FACTOR * held_seconds)
+
+
 class _Sweep:
     """Deletes the rows of ingestions that are marked."""
 
@@ -180,8 +185,7 @@ class _Sweep:
             portion.delete(connection, self.done)
         held_seconds = max(0.0, self._clock.read().seconds_since(began))
         self.done.longest_lock_seconds = max(self.done.longest_lock_seconds, held_seconds)
-        pause_seconds = max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * held_seconds)
-        self.done.was_interrupted = self._wait(pause_seconds)
+        self.done.was_interrupted = self._wait(pause_seconds_after(held_seconds))
 
 
 @dataclass

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from ingest_app.cli import main
 from ingest_app.cli import restore as restoring
+from ingest_app.maintenance.sole import alone_at
 from ingest_app.settings import SourceSettings
-from ingest_app.sole import alone_at
 from tests.support.clocks import FakeClock
 from tests.support.queues import Queue, opened
 
