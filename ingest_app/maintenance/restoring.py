@@ -22,7 +22,7 @@ from ingest_app.maintenance.copying import (
     opened,
 )
 from ingest_app.maintenance.holding import held
-from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside
+from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside, name_too
 from ingest_app.queue.ending import mend_ends
 from ingest_app.sqlite import translate
 from ingest_app.verifying import verify
@@ -111,11 +111,32 @@ def _put_in_place(partial: Partial, kept: Path | None) -> None:
         partial.put_in_place(may_replace=False)
         return
     own_like(partial.path, database)
-    # There is a whole database under the name at every instant. Of what is beside it, nothing
-    # stays: SQLite would take it for the new one's.
-    os.link(database, kept)
-    _take_away_side_files(database, kept)
-    partial.put_in_place(may_replace=True)
+    with _keeping(database, kept):
+        partial.put_in_place(may_replace=True)
+
+
+@contextmanager
+def _keeping(database: Path, kept: Path) -> Iterator[None]:
+    """Have the database under this name, too; under its own alone if nothing takes its place."""
+    before = database.stat()
+    # With a link there is a whole database under the name at every instant.
+    name_too(database, kept)
+    try:
+        # Of what is beside it, nothing stays: SQLite would take it for the new one's.
+        _take_away_side_files(database, kept)
+        yield
+    except BaseException:
+        if not database.exists() or os.path.samestat(database.stat(), before):
+            _put_back(database, kept)
+        raise
+
+
+def _put_back(database: Path, kept: Path) -> None:
+    _take_away_side_files(kept, database)
+    if database.exists():
+        kept.unlink()
+    else:
+        kept.rename(database)
 
 
 def _own_as_folder(path: Path) -> None:
