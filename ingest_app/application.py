@@ -16,7 +16,7 @@ from ingest_app.dashboard import register_dashboard
 from ingest_app.database import Database, make_folder_of, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment, warn_of_unknown_settings
-from ingest_app.errors import MigrationError, SettingsError
+from ingest_app.errors import MigrationError, NoDatabase, SettingsError
 from ingest_app.extensions import db, migrate
 from ingest_app.logs import log_json_to_stderr
 from ingest_app.migrating import migrate as migrate_database
@@ -108,14 +108,14 @@ def upgrade_database() -> tuple[Path, str | None, str | None]:
 def configured_database(*, may_make: bool = False) -> Iterator[Database]:
     """The database that the settings name, for a command; nothing is migrated.
 
-    may_make: make it where there is none yet. Raises SettingsError where there is none,
-    MigrationError when its schema is not this version's, since a service of another version may be
-    using it, and DatabaseError.
+    may_make: make it where there is none yet. Raises NoDatabase where there is none, MigrationError
+    when its schema is not this version's, since a service of another version may be using it,
+    SettingsError and DatabaseError.
     """
     url = _configured_url()
     is_new = not Path(str(url.database)).exists()
     if is_new and not may_make:
-        raise SettingsError(f"There is no database {url.database} yet; the service makes it.")
+        raise NoDatabase(url.database)
     with _opened(url) as database:
         if is_new:
             migrate_database(database)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ingest_app import sqlite
-from ingest_app.errors import DatabaseBusy, SettingsError
+from ingest_app.errors import DatabaseBusy, NoDatabase, SettingsError
 from ingest_app.group_commit import GroupCommit, Result
 from ingest_app.prepared import run_plainly
 
@@ -44,7 +44,9 @@ def make_folder_of(url: URL) -> None:
 
 
 def open_for_reading(path: Path) -> Database:
-    """The database in an existing file, for `Database.read` alone."""
+    """The database in an existing file, for `Database.read` alone (NoDatabase)."""
+    if not path.exists():
+        raise NoDatabase(path)
     return Database(create_engine(sqlite.read_only_url(path), **sqlite.engine_options()))
 
 

@@ -17,6 +17,7 @@ from flask import Flask
 from ingest_app.deadline import Deadline
 from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
+from ingest_app.forgotten_ends import ForgottenEnds
 from ingest_app.queue.reading import abandoned_sources
 from ingest_app.queue.submit import work_arrived
 from ingest_app.retention import Retention
@@ -101,10 +102,11 @@ class Dispatcher:
     def _start(self) -> None:
         self._warn_of_abandoned_sources()
         sources = self._runtime.settings.sources.values()
-        self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=3 + 2 * len(sources))
+        self._scheduler = SteadyScheduler(self._runtime.clock, thread_count=4 + 2 * len(sources))
         self._loops = {
             source.name: SourceLoop(self._runtime, source, self._scheduler) for source in sources
         }
+        ForgottenEnds(self._runtime, self._scheduler)
         days = self._runtime.settings.retention_days
         if days is not None:
             self._retention = Retention(self._runtime, days, self._scheduler)

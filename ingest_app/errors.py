@@ -266,6 +266,15 @@ class DatabaseUnavailable(DatabaseError):
     retry_after_seconds = 10
 
 
+class NoDatabase(DatabaseUnavailable):
+    """Where the database should be, nothing is; `path`."""
+
+    def __init__(self, path: object) -> None:
+        """Take the path of the file."""
+        super().__init__(f"There is no database {path} yet; the service makes it.")
+        self.path = path
+
+
 class SnapshotExpired(DatabaseError):
     """What was read part by part was not taken in time, and others may not wait for it."""
 

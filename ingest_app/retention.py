@@ -13,11 +13,11 @@ from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseError
 from ingest_app.events import emit
+from ingest_app.maintenance.shrinking import Shrunk, can_shrink, shrink
+from ingest_app.maintenance.sole import alone_at
 from ingest_app.queue.pruning import Pruned, prune
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
-from ingest_app.shrinking import Shrunk, can_shrink, shrink
-from ingest_app.sole import alone_at
 
 _DAY_SECONDS = 86_400.0
 _LOOKS_A_TERM = 20

@@ -28,6 +28,10 @@ class BatchStatus(enum.StrEnum):
     CANCELLED = "cancelled"  # taken out of the queue by a person
 
 
+ENDS = (BatchStatus.FAILED, BatchStatus.CANCELLED, BatchStatus.COMPLETED)
+"""The states in which a batch stays; an ingestion that ended has the first that any of its has."""
+
+
 class DispatchOutcome(enum.StrEnum):
     """How one dispatch of a batch ended."""
 

@@ -7,13 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
-from ingest_app.application import configured_store
+from ingest_app.application import configured_database, configured_store
 from ingest_app.cli.exits import Unusable
 from ingest_app.clock import SystemClock
 from ingest_app.database import Database
-from ingest_app.errors import MigrationError
-from ingest_app.maintenance.copying import opened
-from ingest_app.migrating import schema_is_current
 from ingest_app.queue.prunable import count_prunable
 from ingest_app.retention import Swept, sweep
 
@@ -34,13 +31,10 @@ def sweep_file(days: float | None) -> Swept | None:
 
 @contextmanager
 def _opened(days: float | None) -> Iterator[tuple[Database, float]]:
-    path, settings = configured_store()
-    term = settings.retention_days if days is None else days
+    term = configured_store()[1].retention_days if days is None else days
     if term is None:
         raise Unusable("Say --days, or set retention_days.")
-    with opened(path) as database:
-        if not schema_is_current(database):
-            raise MigrationError("The database has the schema of another version, or is not ours.")
+    with configured_database() as database:
         yield database, term
 
 

@@ -1,1 +1,1 @@
-"""What an operator does to the database file as a whole: copy it, put a copy back, compact it."""
+"""What is done to the database file as a whole: copy it, put a copy back, make it smaller."""

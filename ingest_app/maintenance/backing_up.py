@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest_app.errors import DatabaseUnavailable, MaintenanceRefused
+from ingest_app.errors import MaintenanceRefused, NoDatabase
 from ingest_app.maintenance.copying import check_copy, copy_database
 from ingest_app.maintenance.partial import already_there, beside
 
@@ -17,7 +17,7 @@ def back_up(database: Path, file: Path, *, may_replace: bool = False) -> int:
     OSError; then a file that was there is as it was.
     """
     if not database.is_file():
-        raise DatabaseUnavailable(f"There is no database {database}.")
+        raise NoDatabase(database)
     if file.exists() and file.samefile(database):
         raise MaintenanceRefused(f"{file} is the database itself.")
     if not may_replace and file.exists():

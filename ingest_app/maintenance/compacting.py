@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ingest_app.errors import DatabaseUnavailable, MaintenanceRefused
+from ingest_app.errors import MaintenanceRefused, NoDatabase
 from ingest_app.maintenance.copying import check_copy, our_errors
 from ingest_app.maintenance.holding import held
 from ingest_app.maintenance.partial import beside
@@ -19,7 +19,7 @@ def compact(database: Path) -> tuple[int, int]:
     """
     database = database.resolve()
     if not database.is_file():
-        raise DatabaseUnavailable(f"There is no database {database}.")
+        raise NoDatabase(database)
     with beside(database) as partial, held(database) as connection, our_errors():
         if connection is None:
             raise MaintenanceRefused(f"{database} cannot be read; restore a backup.")

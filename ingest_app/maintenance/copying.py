@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ingest_app import sqlite
 from ingest_app.database import Database
-from ingest_app.errors import DatabaseUnavailable, MaintenanceRefused
+from ingest_app.errors import DatabaseUnavailable, MaintenanceRefused, NoDatabase
 from ingest_app.migrating import is_of_this_service, migrate, schema_revision
 
 _PAGES_A_STEP = 256  # 1 MB: Ctrl-C is noticed between steps
@@ -80,9 +80,9 @@ def migrate_copy(copy: Path) -> None:
 
 @contextmanager
 def opened(path: Path, *, is_to_be_written: bool = True) -> Iterator[Database]:
-    """An existing database (DatabaseUnavailable); what takes long in it may be interrupted."""
+    """An existing database (NoDatabase); what takes long in it may be interrupted."""
     if not path.is_file():
-        raise DatabaseUnavailable(f"There is no database {path}.")
+        raise NoDatabase(path)
     ours = URL.create("sqlite", database=str(path))
     url = ours if is_to_be_written else sqlite.read_only_url(path)
     engine = create_engine(url, **sqlite.engine_options())

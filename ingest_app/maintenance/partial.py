@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest_app.errors import MaintenanceRefused
-from ingest_app.sole import alone_at
+from ingest_app.maintenance.sole import alone_at
 
 SIDE_FILES = ("-wal", "-shm", "-journal")
 """What SQLite may have beside a database, by the end of its name."""
@@ -51,11 +51,12 @@ def beside(place: Path) -> Iterator[Partial]:
     with alone_at(path) as is_alone:
         if not is_alone:
             raise MaintenanceRefused(f"Another process is making {place} now.")
+        ours = path.stat()
         try:
             _begin_anew(path)
             yield Partial(path, place)
         finally:
-            _remove(path)
+            _remove(path, ours)
 
 
 def sync(path: Path) -> None:
@@ -73,11 +74,15 @@ def _make(path: Path) -> None:
     flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(path, flags, 0o600)
     try:
-        is_ours = not hasattr(os, "geteuid") or os.fstat(descriptor).st_uid == os.geteuid()
+        found = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if not is_ours:
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         raise MaintenanceRefused(f"{path} is another user's.")
+    if found.st_nlink > 1:
+        # Its process died when it had put it in place: it is whole, and not to be written over.
+        path.unlink()
+        _make(path)
 
 
 def _begin_anew(path: Path) -> None:
@@ -87,22 +92,33 @@ def _begin_anew(path: Path) -> None:
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
-def _remove(path: Path) -> None:
-    for end in ("", *SIDE_FILES):
-        with suppress(OSError):
-            path.with_name(path.name + end).unlink(missing_ok=True)
+def _remove(path: Path, ours: os.stat_result) -> None:
+    with suppress(OSError):
+        # Once it is in place, one of this name is another process's, which makes the next.
+        if os.path.samestat(path.stat(), ours):
+            for end in (*SIDE_FILES, ""):
+                path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _name_anew(path: Path, place: Path) -> None:
     # A link, unlike a rename, does not replace a file that has come meanwhile.
     try:
-        os.link(path, place)
+        name_too(path, place)
     except FileExistsError:
         raise already_there(place) from None
+
+
+def name_too(path: Path, name: Path) -> None:
+    """Give a file a second name; where the file system has no links, in place of the first.
+
+    Raises FileExistsError, and OSError.
+    """
+    try:
+        os.link(path, name)
     except OSError as error:
         if error.errno not in _HAS_NO_LINKS:
             raise
-        path.rename(place)
+        path.rename(name)
 
 
 def already_there(place: Path) -> MaintenanceRefused:

@@ -22,7 +22,8 @@ from ingest_app.maintenance.copying import (
     opened,
 )
 from ingest_app.maintenance.holding import held
-from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside
+from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside, name_too
+from ingest_app.queue.ending import mend_ends
 from ingest_app.sqlite import translate
 from ingest_app.verifying import verify
 
@@ -54,7 +55,7 @@ def restore(file: Path, database: Path, source_names: Collection[str], *, clock:
     database.parent.mkdir(parents=True, exist_ok=True)
     with beside(database) as partial:
         copy_database(file, partial.path)
-        _check(partial.path, file)
+        _check(partial.path, file, clock)
         with _replaced(database) as (is_there, replaced):
             known = replaced or Replaced()
             with opened(partial.path) as copy, copy.write() as connection:
@@ -65,10 +66,13 @@ def restore(file: Path, database: Path, source_names: Collection[str], *, clock:
     return Restored(kept, was_read=replaced is not None)
 
 
-def _check(copy: Path, file: Path) -> None:
+def _check(copy: Path, file: Path, clock: Clock) -> None:
     with opened(copy, is_to_be_written=False) as database:
         check_is_ours(database, file)
     migrate_copy(copy)
+    with opened(copy) as database:
+        # A person may have edited the original just before the backup.
+        mend_ends(database, clock=clock)
     with opened(copy, is_to_be_written=False) as database:
         report = verify(database)
     if not report.holds:
@@ -107,11 +111,32 @@ def _put_in_place(partial: Partial, kept: Path | None) -> None:
         partial.put_in_place(may_replace=False)
         return
     own_like(partial.path, database)
-    # There is a whole database under the name at every instant. Of what is beside it, nothing
-    # stays: SQLite would take it for the new one's.
-    os.link(database, kept)
-    _take_away_side_files(database, kept)
-    partial.put_in_place(may_replace=True)
+    with _keeping(database, kept):
+        partial.put_in_place(may_replace=True)
+
+
+@contextmanager
+def _keeping(database: Path, kept: Path) -> Iterator[None]:
+    """Have the database under this name, too; under its own alone if nothing takes its place."""
+    before = database.stat()
+    # With a link there is a whole database under the name at every instant.
+    name_too(database, kept)
+    try:
+        # Of what is beside it, nothing stays: SQLite would take it for the new one's.
+        _take_away_side_files(database, kept)
+        yield
+    except BaseException:
+        if not database.exists() or os.path.samestat(database.stat(), before):
+            _put_back(database, kept)
+        raise
+
+
+def _put_back(database: Path, kept: Path) -> None:
+    _take_away_side_files(kept, database)
+    if database.exists():
+        kept.unlink()
+    else:
+        kept.rename(database)
 
 
 def _own_as_folder(path: Path) -> None:

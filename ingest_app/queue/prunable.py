@@ -24,10 +24,9 @@ from sqlalchemy import (
 
 from ingest_app.clock import Clock
 from ingest_app.database import Database
-from ingest_app.models import batches, ingestions, packed_batches, webhook_deliveries
+from ingest_app.models import ingestions, webhook_deliveries
 from ingest_app.prepared import Row, change, fetch_all
-from ingest_app.queue.columns import PACKED_WAITING, TRIGGERED, WAITING
-from ingest_app.queue.ending import note_end
+from ingest_app.queue.ending import HAS_UNENDED, IS_SEEN_UNDER_WAY
 
 MARKED_AT_ONCE = 20
 """How many are marked in one transaction."""
@@ -36,29 +35,6 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _TIME = ingestions.c.ended_at.type
 _THE_INGESTION = bindparam("the_ingestion", type_=Text)
 _BEFORE = bindparam("before", type_=_TIME)
-# Not by the index of this column, which leads to all of the ingestion's batches.
-_OF_IT = batches.c.ingestion_id.concat(literal_column("''")) == ingestions.c.id
-_OF_ITS_SOURCE = batches.c.source == ingestions.c.source
-
-_PACKED = exists().where(packed_batches.c.ingestion_id == ingestions.c.id, PACKED_WAITING)
-# Each reads an index of what is under way alone: to look at all that has ended takes a tenth of a
-# second of a large ingestion, and these are asked under the write lock.
-_GOES_NOW = exists().where(
-    _OF_ITS_SOURCE,
-    batches.c.priority_rank.in_([literal_column(rank) for rank in "012"]),
-    batches.c.created_at == ingestions.c.created_at,
-    WAITING,
-    batches.c.not_before.is_(None),
-    _OF_IT,
-)
-_GOES_LATER = exists().where(_OF_ITS_SOURCE, WAITING, batches.c.not_before.is_not(None), _OF_IT)
-_IN_FLIGHT = exists().where(_OF_ITS_SOURCE, TRIGGERED, _OF_IT)
-_IS_UNDER_WAY = _PACKED | _IN_FLIGHT | _GOES_NOW | _GOES_LATER
-
-# The whole truth, which takes longer.
-_HAS_UNENDED = _PACKED | exists().where(
-    batches.c.ingestion_id == ingestions.c.id, WAITING | TRIGGERED
-)
 _IS_TO_BE_TOLD = exists().where(
     webhook_deliveries.c.ingestion_id == ingestions.c.id,
     webhook_deliveries.c.next_attempt_at.is_not(None),
@@ -66,7 +42,7 @@ _IS_TO_BE_TOLD = exists().where(
 
 _PLACE = tuple_(ingestions.c.ended_at, ingestions.c.id)
 _ENDED = (
-    select(ingestions.c.id, ingestions.c.ended_at, _HAS_UNENDED.label("has_unended"))
+    select(ingestions.c.id, ingestions.c.ended_at, HAS_UNENDED.label("has_unended"))
     .where(
         ingestions.c.ended_at < _BEFORE,
         ingestions.c.pruned_at.is_(None),
@@ -76,9 +52,6 @@ _ENDED = (
     .order_by(ingestions.c.ended_at, ingestions.c.id)
     .limit(literal_column(str(MARKED_AT_ONCE)))
 )
-_UNNOTED = select(ingestions.c.id).where(
-    ingestions.c.ended_at.is_(None), ingestions.c.created_at < _BEFORE, ~_HAS_UNENDED
-)
 _AS_IT_WAS = (
     ingestions.c.id == _THE_INGESTION,
     ingestions.c.pruned_at.is_(None),
@@ -86,10 +59,10 @@ _AS_IT_WAS = (
 )
 _MARK = (
     update(ingestions)
-    .where(*_AS_IT_WAS, ~_IS_UNDER_WAY, ~_IS_TO_BE_TOLD)
+    .where(*_AS_IT_WAS, ~IS_SEEN_UNDER_WAY, ~_IS_TO_BE_TOLD)
     .values(pruned_at=bindparam("the_time", type_=_TIME), idempotency_key=None)
 )
-_FORGET_END = update(ingestions).where(*_AS_IT_WAS, _IS_UNDER_WAY).values(ended_at=None)
+_FORGET_END = update(ingestions).where(*_AS_IT_WAS, IS_SEEN_UNDER_WAY).values(ended_at=None)
 _MARKED = select(ingestions.c.id).where(ingestions.c.pruned_at.is_not(None))
 _OLD = (ingestions.c.ended_at < _BEFORE, ingestions.c.pruned_at.is_(None))
 _COUNT = (
@@ -98,7 +71,7 @@ _COUNT = (
         func.coalesce(func.sum(ingestions.c.batch_count), 0).label("batch_count"),
         func.coalesce(func.sum(ingestions.c.id_count), 0).label("id_count"),
     )
-    .where(*_OLD, ~_HAS_UNENDED, ~_IS_TO_BE_TOLD)
+    .where(*_OLD, ~HAS_UNENDED, ~_IS_TO_BE_TOLD)
     .select_from(ingestions)
 )
 
@@ -112,18 +85,6 @@ def count_prunable(connection: Connection, before: datetime) -> Row:
 def marked(connection: Connection) -> Sequence[str]:
     """Those of which somebody has begun to delete the rows."""
     return [row.id for row in fetch_all(connection, _MARKED, {})]
-
-
-def note_forgotten_ends(database: Database, before: datetime, *, clock: Clock) -> None:
-    """Record that those have ended whose batches a person has ended in the database.
-
-    They stay until it is as long ago as for others.
-    """
-    with database.read() as connection:
-        unnoted = fetch_all(connection, _UNNOTED, {"before": before})
-    for row in unnoted:
-        with database.write() as connection:
-            note_end(connection, row.id, clock.read().at)
 
 
 def mark_ended(database: Database, before: datetime, *, clock: Clock) -> Iterator[Sequence[str]]:

@@ -35,7 +35,7 @@ from ingest_app.models import (
     webhook_deliveries,
 )
 from ingest_app.prepared import Row, change, fetch_all
-from ingest_app.queue.prunable import mark_ended, marked, note_forgotten_ends
+from ingest_app.queue.prunable import mark_ended, marked
 from ingest_app.queue.totals import count_dispatches
 from ingest_app.sqlite import array_elements
 
@@ -46,7 +46,7 @@ ROOM = 300
 """How many rows, or pages of 4 KB where they are larger, go in one transaction."""
 
 LEAST_PAUSE_SECONDS = 0.01
-PAUSE_FACTOR = 9
+_PAUSE_FACTOR = 9
 """The write lock is left alone for so many times as long as it was held."""
 
 _PAGE_BYTES = 4096
@@ -145,13 +145,17 @@ def prune(database: Database, before: datetime, *, clock: Clock, wait: Wait) -> 
     sweep = _Sweep(database, clock, wait)
     with database.read() as connection:
         left_over = marked(connection)
-    note_forgotten_ends(database, before, clock=clock)
     sweep.clear(left_over)
     for ids in mark_ended(database, before, clock=clock):
         sweep.clear(ids)
         if sweep.done.was_interrupted:
             break
     return sweep.done
+
+
+def pause_seconds_after(held_seconds: float) -> float:
+    """How long to leave the write lock to others that was held for so long."""
+    return max(LEAST_PAUSE_SECONDS, _PAUSE_FACTOR * held_seconds)
 
 
 class _Sweep:
@@ -181,8 +185,7 @@ class _Sweep:
             portion.delete(connection, self.done)
         held_seconds = max(0.0, self._clock.read().seconds_since(began))
         self.done.longest_lock_seconds = max(self.done.longest_lock_seconds, held_seconds)
-        pause_seconds = max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * held_seconds)
-        self.done.was_interrupted = self._wait(pause_seconds)
+        self.done.was_interrupted = self._wait(pause_seconds_after(held_seconds))
 
 
 @dataclass

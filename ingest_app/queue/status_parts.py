@@ -28,7 +28,7 @@ from ingest_app.models import batches, packed_batches
 from ingest_app.prepared import fetch_all, fetch_one, fetch_value
 from ingest_app.queue.statements import IS_PRUNED
 from ingest_app.sqlite import array_elements
-from ingest_app.states import BatchStatus
+from ingest_app.states import ENDS, BatchStatus
 
 PART_SIZE = 1_000
 """How many batches are read at once."""
@@ -160,8 +160,7 @@ class States:
             return BatchStatus.YET_TO_START
         if found & {BatchStatus.YET_TO_START, BatchStatus.TRIGGERED}:
             return BatchStatus.TRIGGERED
-        ended = (BatchStatus.FAILED, BatchStatus.CANCELLED, BatchStatus.COMPLETED)
-        return next(status for status in ended if status in found)
+        return next(status for status in ENDS if status in found)
 
 
 class Whole(NamedTuple):

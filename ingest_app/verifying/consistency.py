@@ -126,6 +126,20 @@ _RULES = (
         """,
     ),
     _Rule(
+        "P8",
+        "Whether an ingestion has ended is noted otherwise than its batches say.",
+        """
+        SELECT 'ingestion ' || i.id FROM ingestions i
+        WHERE i.pruned_at IS NULL AND (i.ended_at IS NULL) <> (
+            EXISTS (
+                SELECT 1 FROM batches b WHERE b.ingestion_id = i.id
+                AND b.status IN ('yet_to_start', 'triggered'))
+            OR EXISTS (
+                SELECT 1 FROM packed_batches p WHERE p.ingestion_id = i.id
+                AND p.status = 'yet_to_start'))
+        """,
+    ),
+    _Rule(
         "P9",
         "A batch that is completed or has failed does not have one record for each of its IDs.",
         f"""

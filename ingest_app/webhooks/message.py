@@ -17,8 +17,6 @@ from typing import Any
 from ingest_app.clock import instant
 from ingest_app.states import BatchStatus
 
-ENDED = (BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELLED)
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -25,8 +25,9 @@ from ingest_app.queue.deliveries import (
 from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.listing import IngestionEntry, read_ended
 from ingest_app.runtime import Runtime
+from ingest_app.states import ENDS
 from ingest_app.webhooks.endpoint import Endpoint
-from ingest_app.webhooks.message import ENDED, Message, message_of
+from ingest_app.webhooks.message import Message, message_of
 from ingest_app.webhooks.policy import Answer, GiveUp, PutOff, decide
 
 LOOK_SECONDS = 5.0
@@ -161,7 +162,7 @@ class Sender:
         """What to send; None when the ingestion has not ended so any more, or is gone."""
         ingestion_id, ended_at = delivery.ingestion_id, delivery.ended_at
         entry = read_ended(self._runtime.database, ingestion_id, ended_at=ended_at)
-        if entry is None or entry.status not in ENDED:
+        if entry is None or entry.status not in ENDS:
             return None
         return message_of(ingestion_id, entry.status, ended_at, self._describe(entry))
 

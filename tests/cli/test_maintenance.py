@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from ingest_app.cli import main
 from ingest_app.cli import restore as restoring
+from ingest_app.maintenance.sole import alone_at
 from ingest_app.settings import SourceSettings
-from ingest_app.sole import alone_at
 from tests.support.clocks import FakeClock
 from tests.support.queues import Queue, opened
 
@@ -115,8 +115,27 @@ def test_compact_says_how_large_it_is(ingest: Any, tmp_path: Path) -> None:
     told = json.loads(ingest("db", "compact", "--json").stdout)
     assert told["bytes_after"] == (tmp_path / "ingest.db").stat().st_size
     assert ingest("db", "compact").exit_code == 0
-    (tmp_path / "ingest.db").unlink()
-    assert ingest("db", "compact").exit_code == 2
-    assert ingest("prune", "--days", "1").exit_code == 2
-    assert ingest("backup", tmp_path / "one.db").exit_code == 2
-    assert not (tmp_path / "ingest.db").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("backup", "one.db"),
+        ("db", "compact"),
+        ("keys", "list"),
+        ("prune", "--days", "1"),
+        ("prune", "--days", "1", "--dry-run"),
+        ("verify",),
+    ],
+    ids=" ".join,
+)
+def test_all_say_the_same_where_there_is_no_database(
+    ingest: Any, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    database = tmp_path / "ingest.db"
+    database.unlink()
+    refused = ingest(*command)
+    told = f"There is no database {database} yet; the service makes it."
+    assert (refused.exit_code, told in refused.stderr) == (2, True)
+    assert len(refused.stderr.splitlines()) == 1
+    assert not database.exists()

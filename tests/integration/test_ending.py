@@ -4,14 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
 
+from ingest_app.dispatcher import Dispatcher
+from ingest_app.errors import DatabaseBusy, TooManyWaiting
+from ingest_app.forgotten_ends import ForgottenEnds
 from ingest_app.queue import ending
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.ending import LOOKED_AT_ONCE, note_forgotten_ends
 from ingest_app.queue.endpoints import keep_endpoint
+from ingest_app.runtime import Runtime
+from ingest_app.scheduling import SteadyScheduler
+from ingest_app.settings import Settings
+from tests.integration.test_query_plans import plans
 from tests.support.queues import Queue
+
+CANCEL_BY_HAND = "UPDATE batches SET status = 'cancelled' WHERE status = 'yet_to_start'"
+
+
+class Jobs:
+    """A scheduler that runs its one job when it is told to."""
+
+    def add_job(self, job: Callable[[], None], **_: Any) -> None:
+        self.run = job
+
+
+@pytest.fixture
+def jobs(queue: Queue) -> Jobs:
+    jobs = Jobs()
+    runtime = Runtime(Settings("sqlite:///"), queue.database, queue.clock)
+    ForgottenEnds(runtime, jobs)  # type: ignore[arg-type]
+    return jobs
 
 
 @pytest.fixture
@@ -144,3 +170,101 @@ def test_without_the_note_it_is_seen_not_to_end(
     queue.submit()
     queue.complete(queue.claim())
     assert ended_at(queue) == [None]
+
+
+def test_end_that_a_person_made_is_noted_told_and_counted_no_more(queue: Queue, jobs: Jobs) -> None:
+    keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
+    queue.submit(range(3), submitted_by="anna", max_waiting_ids=3)
+    queue.change(CANCEL_BY_HAND)
+    queue.clock.move(60)
+    with pytest.raises(TooManyWaiting):
+        queue.submit(submitted_by="anna", max_waiting_ids=3)
+    jobs.run()
+    assert ended_at(queue) == [as_stored(queue)]
+    assert len(deliveries(queue)) == 1
+    queue.submit(submitted_by="anna", max_waiting_ids=3)
+
+
+def test_what_is_under_way_is_not_taken_for_a_forgotten_end(queue: Queue, jobs: Jobs) -> None:
+    queue.submit(range(3_001))
+    queue.submit(range(6))
+    queue.submit()
+    queue.retry(queue.claim(), delay_seconds=60)
+    queue.claim()
+    queue.change("UPDATE batches SET created_at = '2026-01-01 00:00:00.000000' WHERE position = 2")
+    jobs.run()
+    assert ended_at(queue) == [None, None, None]
+
+
+def test_round_goes_on_where_it_was_and_then_begins_anew(
+    queue: Queue, jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    old = queue.submit()
+    queue.change(CANCEL_BY_HAND)
+    queue.clock.move(1)
+    queue.submit()
+    queue.complete(queue.claim())
+    queue.change(
+        "WITH RECURSIVE n(i) AS"
+        f" (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {LOOKED_AT_ONCE})"
+        " INSERT INTO ingestions (id, source, priority, priority_rank, created_at, id_count,"
+        " batch_count, ended_at) SELECT 'many-' || i, source, priority, priority_rank, created_at,"
+        " 1, 1, ended_at FROM ingestions, n WHERE ended_at IS NOT NULL"
+    )
+    forgotten = "SELECT id FROM ingestions WHERE ended_at IS NULL"
+    jobs.run()
+    assert queue.rows(forgotten) == [(old,)]
+    jobs.run()
+    assert queue.rows(forgotten) == []
+    assert "forgotten_ends_noted ingestions=1" in caplog.text
+    queue.change("UPDATE ingestions SET ended_at = NULL WHERE id = :it", it=old)
+    for _ in range(3):
+        jobs.run()
+    assert queue.rows(forgotten) == []
+
+
+def test_fault_of_the_database_only_postpones_the_round(
+    queue: Queue,
+    jobs: Jobs,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue.submit()
+    queue.change(CANCEL_BY_HAND)
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise DatabaseBusy("busy")
+
+        patch.setattr(ending, "note_end", fail)
+        jobs.run()
+    assert "ends_postponed reason=busy" in caplog.text
+    assert ended_at(queue) == [None]
+    jobs.run()
+    assert ended_at(queue) == [as_stored(queue)]
+
+
+def test_every_worker_has_the_job(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[str] = []
+    add_job = SteadyScheduler.add_job
+
+    def watch(self: Any, *given: Any, **more: Any) -> Any:
+        added.append(more["id"])
+        return add_job(self, *given, **more)
+
+    monkeypatch.setattr(SteadyScheduler, "add_job", watch)
+    settings = Settings("sqlite:///", sources={})
+    dispatcher = Dispatcher(Runtime(settings, queue.database, queue.clock))
+    dispatcher.start()
+    dispatcher.stop(0)
+    assert "ends" in added
+
+
+def test_step_of_a_round_looks_at_its_part_alone(queue: Queue) -> None:
+    queue.submit(range(6))
+    with plans(queue.database) as found:
+        assert [*note_forgotten_ends(queue.database, clock=queue.clock)] == [0]
+    steps = [plan for plan in found if "ix_ingestions_by_age" in plan]
+    assert len(steps) == 2
+    assert [plan for plan in steps if "SCAN" in plan or "TEMP B-TREE" in plan] == []

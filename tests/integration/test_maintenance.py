@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -16,10 +20,11 @@ from sqlalchemy import Connection, create_engine
 from ingest_app import sqlite
 from ingest_app.database import Database
 from ingest_app.errors import DatabaseUnavailable, IngestError, MaintenanceRefused
-from ingest_app.maintenance import carrying, copying, restoring
+from ingest_app.maintenance import backing_up, carrying, copying, partial, restoring
 from ingest_app.maintenance.backing_up import back_up
 from ingest_app.maintenance.compacting import compact
 from ingest_app.maintenance.copying import make_standalone
+from ingest_app.maintenance.partial import Partial, beside
 from ingest_app.maintenance.restoring import Restored, restore
 from ingest_app.migrating import migrate
 from ingest_app.queue.control import pause_source
@@ -33,6 +38,7 @@ KEY = (
     " VALUES (:name, 'ann', :name, 'd', 'operator', '2026-03-01 11:00:00.000000', :revoked)"
 )
 AT = "2026-03-01 13:00:00.000000"
+BROKEN, LOG = b"broken" * 1_000, b"of the broken one"
 
 
 @pytest.fixture
@@ -71,6 +77,25 @@ def again(queue: Queue, database_path: Path) -> Iterator[Queue]:
 def content(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.iterdump())
+
+
+def break_database(database_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave something there that cannot be read, with a log that SQLite leaves alone."""
+    database_path.write_bytes(BROKEN)
+    database_path.with_name("ingest.db-wal").write_bytes(LOG)
+    monkeypatch.setattr(restoring, "held", nullcontext)
+    monkeypatch.setattr(restoring, "_read", lambda _: None)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(os, "link", refuse)
 
 
 def test_backup_is_all_of_a_database_in_use_and_its_owners_alone(
@@ -292,6 +317,130 @@ def test_restore_where_there_is_none(queue: Queue, tmp_path: Path, file: Path) -
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     with opened(place) as database:
         assert verify(database).holds
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["links", "no links"])
+def test_restore_that_cannot_be_put_in_place_leaves_the_old_one_with_its_log(
+    queue: Queue,
+    database_path: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_links: bool,
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    break_database(database_path, monkeypatch)
+    before = files_of(database_path.parent)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(Partial, "put_in_place", fail)
+    if not has_links:
+        without_links(monkeypatch)
+    with pytest.raises(OSError, match="broken"):
+        restore(file, database_path, {"default"}, clock=queue.clock)
+    assert files_of(database_path.parent) == before
+
+
+def test_restore_that_fails_when_it_is_in_place_does_not_mix_the_two(
+    queue: Queue, database_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    break_database(database_path, monkeypatch)
+    sync = partial.sync
+
+    def fail(path: Path) -> None:
+        if path.is_dir():
+            raise OSError(errno.EIO, "broken")
+        sync(path)
+
+    monkeypatch.setattr(partial, "sync", fail)
+    with pytest.raises(OSError, match="broken"):
+        restore(file, database_path, {"default"}, clock=queue.clock)
+    found = files_of(database_path.parent)
+    (kept,) = [name for name in found if name.endswith("Z")]
+    assert (found[kept], found[f"{kept}-wal"]) == (BROKEN, LOG)
+    assert "ingest.db-wal" not in found
+    with opened(database_path) as database:
+        assert verify(database).holds
+
+
+def test_restore_where_there_are_no_links_keeps_the_old_one(
+    queue: Queue, database_path: Path, file: Path, again: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(queue, database_path, file)
+    old = content(database_path)
+    without_links(monkeypatch)
+    done = put_back(queue, database_path, file)
+    assert content(done.kept) == old
+    assert verify(again.database).holds
+
+
+def test_backup_that_begins_while_another_ends_has_its_file_to_itself(file: Path) -> None:
+    with ExitStack() as second_ends:
+        with beside(file) as first:
+            first.path.write_text("first")
+            first.put_in_place(may_replace=True)
+            second = second_ends.enter_context(beside(file))
+            second.path.write_text("second")
+        assert stat.S_IMODE(second.path.stat().st_mode) == 0o600
+        assert file.read_text() == "first"
+        second.put_in_place(may_replace=True)
+    assert files_of(file.parent) == {"copy.db": b"second"}
+
+
+def test_backup_that_waits_for_a_file_which_goes_to_its_place_meanwhile_leaves_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def put_in_place_and_lock(*given: Any) -> None:
+        file.with_name(".copy.db.partial").rename(file)
+        lock(*given)
+
+    monkeypatch.setattr(fcntl, "flock", put_in_place_and_lock)
+    with pytest.raises(MaintenanceRefused, match="Another process"), beside(file):
+        pass
+    assert file.exists()
+
+
+def test_backup_whose_process_died_when_it_was_in_place_is_not_written_over(
+    queue: Queue, database_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(queue, database_path, file)
+    os.link(file, file.with_name(".copy.db.partial"))
+    before = file.read_bytes()
+    queue.submit()
+
+    def fail(*_: object) -> None:
+        raise MaintenanceRefused("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backing_up, "check_copy", fail)
+        with pytest.raises(MaintenanceRefused, match="broken"):
+            back_up(database_path, file, may_replace=True)
+    assert files_of(file.parent) == {"copy.db": before}
+
+
+@pytest.mark.parametrize(
+    ("edit", "has_ended"),
+    [
+        ("UPDATE batches SET status = 'cancelled' WHERE status = 'yet_to_start'", True),
+        ("UPDATE ingestions SET ended_at = created_at", False),
+    ],
+)
+def test_backup_of_a_database_that_a_person_has_just_edited_is_restored(
+    queue: Queue, database_path: Path, file: Path, again: Queue, edit: str, has_ended: bool
+) -> None:
+    queue.submit(range(9))
+    queue.change(edit)
+    back_up(database_path, file)
+    assert not verify(queue.database).holds
+    put_back(queue, database_path, file)
+    assert again.rows("SELECT ended_at IS NOT NULL FROM ingestions") == [(has_ended,)]
+    assert verify(again.database).holds
 
 
 def test_restore_through_a_link_leaves_the_link(

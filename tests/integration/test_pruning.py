@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ from ingest_app.models import ingestions
 from ingest_app.queue import prunable, pruning
 from ingest_app.queue.batch_listing import list_batches
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
+from ingest_app.queue.ending import note_forgotten_ends
 from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.queue.forecast import read_forecast
 from ingest_app.queue.listing import Wanted, list_ingestions, read_ingestion
@@ -228,16 +229,12 @@ def test_retry_that_comes_first_wins(
     assert kept(queue) == ([ingestion_id] if is_checked else [])
 
 
-def test_end_that_a_person_made_is_noted_first_and_then_kept_as_long_as_others(
-    queue: Queue,
-) -> None:
-    ended(queue)
+def test_end_that_a_person_made_is_kept_as_long_as_others_once_it_is_noted(queue: Queue) -> None:
     queue.submit()
     queue.clock.move(2 * DAY)
-    queue.change("UPDATE batches SET status = 'cancelled' WHERE status = 'yet_to_start'")
-    assert prune_all(queue).ingestion_count == 1
-    ((ended_at,),) = queue.rows("SELECT ended_at FROM ingestions")
-    assert datetime.fromisoformat(ended_at) == queue.clock.read().at.replace(tzinfo=None)
+    queue.change("UPDATE batches SET status = 'cancelled'")
+    assert sum(note_forgotten_ends(queue.database, clock=queue.clock)) == 1
+    assert prune_all(queue).ingestion_count == 0
     queue.clock.move(2 * DAY)
     assert prune_all(queue).ingestion_count == 1
 

@@ -86,6 +86,12 @@ TAMPERING = [
         "UPDATE dispatches SET outcome = 'released' WHERE outcome IN ('retried', 'failed')",
         id="records that no call has brought",
     ),
+    pytest.param("P8", "UPDATE ingestions SET ended_at = NULL", id="an end is not noted"),
+    pytest.param(
+        "P8",
+        "UPDATE batches SET status = 'yet_to_start' WHERE status = 'failed'",
+        id="it is noted to have ended and has not",
+    ),
     pytest.param(
         "P8",
         "UPDATE batches SET ingestion_id = 'nobody' WHERE position = 5",

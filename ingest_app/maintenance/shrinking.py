@@ -13,15 +13,12 @@ from sqlalchemy import Connection
 from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.prepared import run_to_end
+from ingest_app.queue.pruning import pause_seconds_after
 
 SPARE_PAGES = 1_000
 """Free pages that stay in the file (4 MB): what comes next needs room, too."""
 
 PAGES_A_STEP = 50
-LEAST_PAUSE_SECONDS = 0.01
-PAUSE_FACTOR = 9
-"""The write lock is left alone for so many times as long as it was held."""
-
 _INCREMENTAL = 2
 
 
@@ -52,7 +49,7 @@ def shrink(database: Database, *, clock: Clock, wait: Callable[[float], bool]) -
         held_seconds = max(0.0, clock.read().seconds_since(began))
         done.page_count += PAGES_A_STEP
         done.longest_lock_seconds = max(done.longest_lock_seconds, held_seconds)
-        if wait(max(LEAST_PAUSE_SECONDS, PAUSE_FACTOR * held_seconds)):
+        if wait(pause_seconds_after(held_seconds)):
             break
     return done
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def alone_at(path: Path) -> Iterator[bool]:
-    """False while another process is at this; nothing is left behind when a process dies.
+    """False while another process is at this, or has just put something else in its place.
+
+    Nothing is left behind when a process dies.
 
     path: a file or folder that stands for the work and exists. Not a database: to close it here
         would end SQLite's own locks. Where the system has no such locks (Windows), always True.
@@ -24,9 +26,9 @@ def alone_at(path: Path) -> Iterator[bool]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            is_alone = os.path.samestat(os.fstat(descriptor), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            is_alone = False
+        yield is_alone
     finally:
         os.close(descriptor)
