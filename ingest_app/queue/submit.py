@@ -51,7 +51,7 @@ def submit_ingestion(
     idempotency_key: names the submission; when it comes again from the same submitter, the id of
         the first is returned and nothing is stored.
     submitted_by: the owner of the API key; None without one.
-    max_waiting_ids: how many IDs of this owner may be in ingestions that have not ended, this one
+    max_waiting_ids: the most IDs of its owner's ingestions that have not ended, this one
         included; None for any number.
 
     Raises IdempotencyKeyReused when the key came with another submission, TooManyWaiting,

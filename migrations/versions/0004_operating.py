@@ -117,7 +117,7 @@ def create_api_keys() -> None:
         sa.CheckConstraint(
             "role IN ('reader', 'submitter', 'operator')", name=op.f("ck_api_keys_role")
         ),
-        sa.CheckConstraint("max_waiting_ids >= 0", name=op.f("ck_api_keys_max_waiting_ids")),
+        sa.CheckConstraint("max_waiting_ids >= 1", name=op.f("ck_api_keys_max_waiting_ids")),
         sa.CheckConstraint(
             "max_requests_per_minute >= 1", name=op.f("ck_api_keys_max_requests_per_minute")
         ),
