@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, create_engine, inspect
 
-from ingest_app import sqlite
+from ingest_app import processes, sqlite
+from ingest_app.access.keys import is_open
 from ingest_app.clock import SystemClock
 from ingest_app.dashboard import register_dashboard
-from ingest_app.database import Database, make_folder_of, parse_url
+from ingest_app.database import Database, make_folder_of, open_for_reading, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment, warn_of_unknown_settings
 from ingest_app.errors import MigrationError, NoDatabase, SettingsError
@@ -21,6 +22,7 @@ from ingest_app.extensions import db, migrate
 from ingest_app.logs import log_json_to_stderr
 from ingest_app.migrating import migrate as migrate_database
 from ingest_app.migrating import schema_is_current, schema_revision
+from ingest_app.models import api_keys
 from ingest_app.runtime import Runtime
 from ingest_app.settings import (
     LOG_FORMATS,
@@ -31,7 +33,8 @@ from ingest_app.settings import (
     load_store_settings,
     log_format_of,
 )
-from ingest_app.sources import make_source, options_of
+from ingest_app.sources import options_of
+from ingest_app.starting import check_startable
 from ingest_app.tracing import trace_requests
 from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
@@ -84,12 +87,13 @@ def configured_store() -> tuple[Path, StoreSettings]:
 def check_settings() -> None:
     """Raise SettingsError if the service could not start with the settings as they are now.
 
-    The database is not opened.
+    Of the database only the keys are looked at, where it is to listen to other machines
+    (DatabaseError). None is made.
     """
+    processes.worker_count()
     app, settings = _configure({})
-    parse_url(settings.database_url, Path(app.instance_path))
-    for source in settings.sources.values():
-        make_source(source)  # calls nothing yet, but says if it cannot
+    url = parse_url(settings.database_url, Path(app.instance_path))
+    check_startable(settings, processes.addresses(), is_open=lambda: _is_open_at(url))
 
 
 def upgrade_database() -> tuple[Path, str | None, str | None]:
@@ -125,6 +129,22 @@ def configured_database(*, may_make: bool = False) -> Iterator[Database]:
                 " brings an older one to it."
             )
         yield database
+
+
+def _is_open_at(url: URL) -> bool:
+    path = Path(str(url.database))
+    if not path.exists():
+        return True
+    database = open_for_reading(path)
+    try:
+        return not _has_table(database, api_keys.name) or is_open(database)
+    finally:
+        database.engine.dispose()
+
+
+def _has_table(database: Database, name: str) -> bool:
+    with database.read() as connection:  # an older version's has none for keys
+        return inspect(connection).has_table(name)
 
 
 @contextmanager

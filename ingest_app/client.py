@@ -47,7 +47,7 @@ class Client:
         session: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Connect to nothing yet; ValueError when `url` or `key` cannot be one.
+        """Connect to nothing yet; ValueError when `url` cannot be one, UnusableKey for `key`.
 
         url: the address of a service. key: an API key; None to go without.
         """

@@ -42,6 +42,10 @@ _MAY_PASS = frozenset(
 )
 
 
+class UnusableKey(ValueError):
+    """What was given as an API key cannot be one; its text is not told."""
+
+
 class Connection:
     """Requests to one service; everything raises RequestFailed, also an answer of another shape.
 
@@ -57,10 +61,10 @@ class Connection:
         session: requests.Session | None,
         sleep: Callable[[float], None],
     ) -> None:
-        """Connect to nothing yet; ValueError when `url` or `key` cannot be one."""
+        """Connect to nothing yet; ValueError when `url` cannot be one, UnusableKey for `key`."""
         _check_url(url)
         if key is not None and not _KEY.fullmatch(key):
-            raise ValueError(_NO_KEY)
+            raise UnusableKey(_NO_KEY)
         self.url = url.rstrip("/")
         self._session = session or _session_for(self.url)
         if key is not None:

@@ -39,10 +39,7 @@ class IdempotencyKeyReused(IngestError):
     """The key came with another submission before; this one was not stored."""
 
     def __init__(self, key: str, ingestion_id: str) -> None:
-        super().__init__(
-            "This Idempotency-Key was sent with another submission before; send a new key, or the"
-            " submission it belongs to."
-        )
+        super().__init__("This Idempotency-Key was sent with another submission; send a new one.")
         self.key = key
         self.ingestion_id = ingestion_id
 
@@ -108,10 +105,7 @@ class UnusableKeyName(IngestError):
 
 
 class TryLater(IngestError):
-    """There was too much of it; later the same may be accepted.
-
-    retry_after_seconds: how much later.
-    """
+    """There was too much of it; after `retry_after_seconds` the same may be accepted."""
 
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
@@ -142,17 +136,13 @@ class TooManyAttempts(TryLater):
 
 
 class TooManyWaiting(TryLater):
-    """A submission would bring its owner's IDs that are under way over the limit.
-
-    Nobody can tell when enough of them have ended, so it is a minute that is asked for.
-    """
+    """The IDs of its owner's ingestions that have not ended would be more than are allowed."""
 
     def __init__(self, limit: int, *, under_way_count: int, asked_count: int) -> None:
         super().__init__(
-            f"At most {limit:,} of your IDs may be under way; {under_way_count:,} are, in"
-            f" ingestions that have not ended, and this submission has {asked_count:,}. Nothing was"
-            " stored.",
-            retry_after_seconds=60,
+            f"At most {limit:,} IDs of your ingestions that have not ended are allowed; there are"
+            f" {under_way_count:,}, and this submission has {asked_count:,}. Nothing was stored.",
+            retry_after_seconds=60,  # nobody can tell when enough of them have ended
         )
         self.limit = limit
         self.under_way_count = under_way_count
@@ -160,15 +150,13 @@ class TooManyWaiting(TryLater):
 
 
 class MoreThanMayWait(IngestError):
-    """A submission is larger by itself than what its owner may have under way."""
+    """A submission has more IDs by itself than its owner's that have not ended may have."""
 
     def __init__(self, limit: int, *, asked_count: int) -> None:
         super().__init__(
-            f"At most {limit:,} of your IDs may be under way, and this submission alone has"
-            f" {asked_count:,}: submit fewer at once."
+            f"At most {limit:,} IDs of your ingestions that have not ended are allowed, and this"
+            f" submission alone has {asked_count:,}: submit fewer at once."
         )
-        self.limit = limit
-        self.asked_count = asked_count
 
 
 class StaleClaim(IngestError):
@@ -199,10 +187,7 @@ class NoEndpoint(IngestError):
     """Nobody is to be told when an ingestion ends."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "There is no endpoint to tell: set webhook_url and webhook_secret, and start the"
-            " service with them."
-        )
+        super().__init__("There is no endpoint: set webhook_url and webhook_secret, and restart.")
 
 
 class UpstreamError(IngestError):
@@ -223,8 +208,7 @@ class UpstreamUnreachable(UpstreamError):
 class UpstreamBusy(UpstreamError):
     """The upstream asks to be left alone for a while; it costs the batch nothing.
 
-    retry_after_seconds: for how long; None when it does not say, which counts as a failure of the
-        source.
+    retry_after_seconds: for how long; None when it does not say (a failure of the source).
     """
 
     def __init__(

@@ -4,10 +4,16 @@
 `gunicorn -c python:ingest_app.gunicorn_defaults "ingest_app:create_app()"`.
 """
 
-import os
-
+from ingest_app import processes
 from ingest_app.application import configured_log_format
-from ingest_app.serving import on_starting, post_worker_init, pre_request, worker_exit
+from ingest_app.errors import SettingsError
+from ingest_app.serving import (
+    on_starting,
+    post_worker_init,
+    pre_request,
+    refuse_to_start,
+    worker_exit,
+)
 
 __all__ = [
     "bind",
@@ -24,8 +30,11 @@ __all__ = [
     "workers",
 ]
 
-bind = os.environ.get("INGEST_BIND", "127.0.0.1:8000")
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+try:
+    bind = processes.bind()
+    workers = processes.worker_count()
+except SettingsError as error:
+    refuse_to_start(error)
 worker_class = "gthread"
 threads = 8
 graceful_timeout = 30

@@ -10,23 +10,21 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
 
 from ingest_app import create_app
 from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
-from ingest_app.errors import IngestError, SettingsError
+from ingest_app.errors import IngestError
 from ingest_app.events import emit
 from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
 from ingest_app.metrics.request_times import request_times_of
-from ingest_app.runtime import Runtime, runtime_of
-from ingest_app.sources import make_source
+from ingest_app.runtime import runtime_of
+from ingest_app.starting import check_startable
 from ingest_app.tracing import start_tracing, stop_tracing
-from ingest_app.web.strangers import is_loopback
 
 _RESERVE_SECONDS = 2.0
 """Kept of gunicorn's graceful time for handing batches back, before its arbiter kills the worker.
@@ -54,9 +52,14 @@ def on_starting(server: Any) -> None:
     try:
         _check_usable(server)
     except IngestError as error:
-        print(f"ingest cannot start: {error}", file=sys.stderr)
-        sys.exit(_UNUSABLE)
+        refuse_to_start(error)
     _check_at_every_reload(server)
+
+
+def refuse_to_start(error: IngestError) -> NoReturn:
+    """End gunicorn with one line that says why."""
+    print(f"ingest cannot start: {error}", file=sys.stderr)
+    sys.exit(_UNUSABLE)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -96,13 +99,12 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def _check_usable(server: Any) -> None:
     runtime = runtime_of(create_app())
+    database = runtime.database
     try:
-        for source in runtime.settings.sources.values():
-            make_source(source)  # calls nothing yet, but says if it cannot
-        _check_who_can_reach(runtime, server.cfg.address)
+        check_startable(runtime.settings, server.cfg.address, is_open=lambda: is_open(database))
     finally:
         # A connection that is open while gunicorn forks would be shared by two processes.
-        runtime.database.engine.dispose()
+        database.engine.dispose()
 
 
 def _check_at_every_reload(server: Any) -> None:
@@ -123,17 +125,6 @@ def _check_at_every_reload(server: Any) -> None:
         reload()
 
     server.reload = reload_if_usable
-
-
-def _check_who_can_reach(runtime: Runtime, addresses: Sequence[str | tuple[str, int]]) -> None:
-    hosts = [address[0] for address in addresses if isinstance(address, tuple)]
-    others = [host for host in hosts if not is_loopback(host) or not host]
-    if others and not runtime.settings.allow_anonymous and is_open(runtime.database):
-        raise SettingsError(
-            f"No API key has been created, and {others[0] or '0.0.0.0'} can be reached from other"
-            " machines: create one (ingest keys create NAME --role operator), listen on 127.0.0.1,"
-            " or set INGEST_ALLOW_ANONYMOUS=1."
-        )
 
 
 def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:

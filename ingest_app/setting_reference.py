@@ -85,7 +85,9 @@ _KIND = Setting(
     DEFAULT_KIND,
     "What the source is; only in its section, where it decides what else can be set.",
 )
-_WORKERS = Setting(None, "WEB_CONCURRENCY", "whole number", "2", "Worker processes of gunicorn.")
+_WORKERS = Setting(
+    None, "WEB_CONCURRENCY", "whole number, 1 to 9999", "2", "Worker processes of gunicorn."
+)
 
 
 def _of_service(kinds: Collection[str]) -> Iterator[Setting]:

@@ -101,7 +101,10 @@ class SettingsSchema(SourceSchema):
         0.01, 24 * 366, says="How long somebody who signed in on the page stays so."
     )
     max_waiting_ids = count(
-        1, 2**53, says="IDs that may wait of an API key that has no limit of its own."
+        1,
+        2**53,
+        says="IDs of its owner's ingestions that have not ended, of an API key that has no limit of"
+        " its own.",
     )
     max_requests_per_minute = count(
         1, 1_000_000, says="Requests of an API key that has no limit of its own."

@@ -42,6 +42,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ingest_app.errors import DatabaseBusy, DatabaseError, DatabaseFull, DatabaseUnavailable
+from ingest_app.file_guard import FileGuard
 from ingest_app.prepared import change, fetch_value, run_plainly
 
 BUSY_SECONDS = 5.0
@@ -133,37 +134,6 @@ class _Compiler(SQLiteCompiler):
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:  # noqa: ARG002
         return text
-
-
-class FileGuard:
-    """Notices that the file was deleted or replaced under the service.
-
-    Connections that are open would go on with the old file, where nobody finds what they store, and
-    leave its log beside the new one, which damages it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Watch over the file at this path."""
-        self._path = path
-        self._known: tuple[int, int] | None = None
-
-    def remember(self, *_: object) -> None:
-        """A connection has opened the file."""
-        self._known = self._known or self._present()
-
-    def check(self, *_: object) -> None:
-        """Raise DatabaseUnavailable when another file is there than the one that was opened."""
-        if self._known is not None and self._known != self._present():
-            raise DatabaseUnavailable(
-                f"The file {self._path} was deleted or replaced under the service; restart it."
-            )
-
-    def _present(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:  # or an address that is no plain path
-            return None
-        return found.st_dev, found.st_ino
 
 
 def _set_pragmas(connection: Any, _entry: ConnectionPoolEntry) -> None:

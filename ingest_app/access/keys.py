@@ -137,12 +137,6 @@ def match_key(database: Database, token: Token) -> KeyMatch | None:
     return KeyMatch(identity_in(row) if is_valid else None)
 
 
-def holder_of(database: Database, token: Token) -> Identity | None:
-    """Whoever has this key; None when it is not known, or revoked."""
-    match = match_key(database, token)
-    return match.holder if match else None
-
-
 def owns(database: Database, owner: str, ingestion_id: str) -> bool:
     """True when the ingestion was submitted with a key of this owner."""
     with database.read() as connection:

@@ -16,8 +16,8 @@ KEY_VARIABLE = "INGEST_API_KEY"
 def client_of(context: click.Context, url: str) -> Client:
     """A client for the service at `url`, with the key of the environment if there is one.
 
-    The context's object makes it; that is Client itself by default. ValueError when address or key
-    cannot be one.
+    The context's object makes it; that is Client itself by default. ValueError when the address
+    cannot be one, UnusableKey when the key cannot.
     """
     from ingest_app.client import Client  # noqa: PLC0415 (some commands do without)
 

@@ -38,7 +38,7 @@ def keys() -> None:
 @click.option(
     "--max-waiting-ids",
     type=click.IntRange(1, 2**53),
-    help="The most IDs of its owner in ingestions that have not ended.",
+    help="The most IDs of its owner's ingestions that have not ended.",
 )
 @click.option("--max-requests-per-minute", type=click.IntRange(1, 1_000_000))
 @json_option

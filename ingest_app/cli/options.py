@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from ingest_app.cli.completion import complete_ingestion_id
-from ingest_app.cli.connecting import client_of
+from ingest_app.cli.connecting import KEY_VARIABLE, client_of
 from ingest_app.client import DEFAULT_URL
+from ingest_app.client_connection import UnusableKey
 from ingest_app.states import Priority
 
 Command = Callable[..., int | None]
@@ -57,7 +58,7 @@ def speaks_to_service(command: Command) -> Command:
         try:
             client = client_of(context, url)
         except ValueError as error:
-            hint = "INGEST_API_KEY" if "key" in str(error) else "--url"
+            hint = KEY_VARIABLE if isinstance(error, UnusableKey) else "--url"
             raise click.BadParameter(str(error), context, param_hint=hint) from error
         return command(client=client, **given)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from ingest_app.processes import worker_count
+
 
 @click.command(short_help="Run the service.", context_settings={"ignore_unknown_options": True})
 @click.option("--bind", metavar="ADDRESS", help="[default: INGEST_BIND, or 127.0.0.1:8000]")
@@ -22,6 +24,7 @@ def serve(*, bind: str | None, workers: int | None, more: Sequence[str]) -> None
 
     What follows goes to gunicorn and comes before our defaults, as in: ingest serve --threads 16
     """
+    worker_count()  # gunicorn itself would end in a traceback, also with --workers
     command = command_for(bind, workers, more)
     # In our place, so that signals and the exit status are gunicorn's own.
     os.execv(command[0], command)

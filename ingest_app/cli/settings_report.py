@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ingest_app.application import check_settings
 from ingest_app.cli.output import say
+from ingest_app.processes import bind
 from ingest_app.setting_reference import Section, Setting, reference
 
 _BEGINNING = """\
@@ -31,7 +32,7 @@ of. `ingest settings --check` says beforehand whether it could start.
 def check() -> None:
     """Say that the settings can be used (SettingsError)."""
     check_settings()
-    say("The service can start with these settings.")
+    say(f"The service can start with these settings, at {bind()}.")
 
 
 def print_markdown() -> None:

@@ -23,7 +23,7 @@ class ApiKey(Base):
     __tablename__ = "api_keys"
     __table_args__ = (
         CheckConstraint(one_of("role", Role), name="role"),
-        CheckConstraint("max_waiting_ids >= 0", name="max_waiting_ids"),
+        CheckConstraint("max_waiting_ids >= 1", name="max_waiting_ids"),
         CheckConstraint("max_requests_per_minute >= 1", name="max_requests_per_minute"),
         is_time("revoked_at"),
         Index("ix_api_keys_by_prefix", "prefix", unique=True),

@@ -42,7 +42,8 @@ class Ingestion(Base):
             sqlite_where=text("submitted_by IS NOT NULL"),
             postgresql_where=text("submitted_by IS NOT NULL"),
         ),
-        # How much a submitter has under way is a sum over this index alone, with ended_at in it,
+        # The IDs of an owner's ingestions that have not ended: a sum over this index alone. With
+        # ended_at in it,
         # or SQLite would look each row up to see that it is NULL.
         Index(
             "ix_ingestions_under_way",

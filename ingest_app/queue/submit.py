@@ -51,7 +51,7 @@ def submit_ingestion(
     idempotency_key: names the submission; when it comes again from the same submitter, the id of
         the first is returned and nothing is stored.
     submitted_by: the owner of the API key; None without one.
-    max_waiting_ids: how many IDs of this owner may be in ingestions that have not ended, this one
+    max_waiting_ids: the most IDs of its owner's ingestions that have not ended, this one
         included; None for any number.
 
     Raises IdempotencyKeyReused when the key came with another submission, TooManyWaiting,
@@ -59,11 +59,7 @@ def submit_ingestion(
     """
     packs = pack(ids, source.batch_size)
     ingestion: dict[str, object] = {
-        "id": base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
-        "source": source.name,
-        "priority": priority.value,
-        "priority_rank": priority.rank,
-        "id_count": len(ids),
+        **_described(ids, priority, source.name),
         "batch_count": sum(pack.batch_count for pack in packs),
         "idempotency_key": idempotency_key,
         "submitted_by": submitted_by,
@@ -87,6 +83,16 @@ def submit_ingestion(
         return stored_id
     work_arrived.send(database, source=source.name)
     return str(ingestion["id"])
+
+
+def _described(ids: Sequence[ItemId], priority: Priority, source_name: str) -> Mapping[str, object]:
+    return {
+        "id": base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
+        "source": source_name,
+        "priority": priority.value,
+        "priority_rank": priority.rank,
+        "id_count": len(ids),
+    }
 
 
 def _alone(database: Database, store: Callable[[Connection], str | None]) -> str | None:

@@ -62,7 +62,7 @@ def count_request(identity: Identity) -> None:
 
 
 def max_waiting_ids(identity: Identity) -> int | None:
-    """How many IDs its owner may have under way; None for any number."""
+    """The most IDs of its owner's ingestions that have not ended; None for any number."""
     if identity.key_name is None:
         return None
     own = identity.max_waiting_ids

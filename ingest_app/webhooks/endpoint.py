@@ -10,6 +10,7 @@ from importlib.metadata import version
 import requests
 
 from ingest_app.errors import SettingsError
+from ingest_app.settings import Settings
 from ingest_app.sources.connections import Departure
 from ingest_app.sources.deferrals import deferral_of
 from ingest_app.sources.wire import Answer as WireAnswer
@@ -56,6 +57,13 @@ class Endpoint:
         except NoAnswer as fault:
             reason = str(fault)
             return Answer(None, f"{reason[:1].upper()}{reason[1:]}.")
+
+
+def endpoint_of(settings: Settings) -> Endpoint | None:
+    """The endpoint that the settings name; None when they name none (SettingsError)."""
+    if settings.webhook_url and settings.webhook_secret:
+        return Endpoint(settings.webhook_url, settings.webhook_secret)
+    return None
 
 
 def _at_once() -> None:

@@ -11,7 +11,7 @@ from ingest_app.queue.ending import delivery_added
 from ingest_app.queue.endpoints import keep_endpoint
 from ingest_app.runtime import Runtime
 from ingest_app.scheduling import SteadyScheduler
-from ingest_app.webhooks.endpoint import Endpoint
+from ingest_app.webhooks.endpoint import endpoint_of
 from ingest_app.webhooks.sender import LOOK_SECONDS, Describe, Sender
 
 _log = logging.getLogger(__name__)
@@ -22,13 +22,10 @@ class Webhooks:
 
     def __init__(self, runtime: Runtime, *, describe: Describe) -> None:
         """Prepare the endpoint, if the settings have one (SettingsError)."""
-        settings = runtime.settings
         self._runtime = runtime
         self._describe = describe
-        self._endpoint: Endpoint | None = None
+        self._endpoint = endpoint_of(runtime.settings)
         self._sender: Sender | None = None
-        if settings.webhook_url and settings.webhook_secret:
-            self._endpoint = Endpoint(settings.webhook_url, settings.webhook_secret)
 
     def prepare(self, scheduler: SteadyScheduler) -> None:
         """From now on what the settings say holds for the database too.

@@ -59,7 +59,8 @@ def upgrade() -> None:
     extend_ingestions()
     create_api_keys()
     create_browser_sessions()
-    create_webhooks()
+    create_webhook_endpoints()
+    create_webhook_deliveries()
 
 
 def extend_ingestions() -> None:
@@ -116,7 +117,7 @@ def create_api_keys() -> None:
         sa.CheckConstraint(
             "role IN ('reader', 'submitter', 'operator')", name=op.f("ck_api_keys_role")
         ),
-        sa.CheckConstraint("max_waiting_ids >= 0", name=op.f("ck_api_keys_max_waiting_ids")),
+        sa.CheckConstraint("max_waiting_ids >= 1", name=op.f("ck_api_keys_max_waiting_ids")),
         sa.CheckConstraint(
             "max_requests_per_minute >= 1", name=op.f("ck_api_keys_max_requests_per_minute")
         ),
@@ -144,7 +145,7 @@ def create_browser_sessions() -> None:
     index("ix_browser_sessions_by_end", "browser_sessions", ["expires_at"])
 
 
-def create_webhooks() -> None:
+def create_webhook_endpoints() -> None:
     op.create_table(
         "webhook_endpoints",
         sa.Column("name", sa.Text(), nullable=False),
@@ -158,6 +159,9 @@ def create_webhooks() -> None:
         ),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_webhook_endpoints")),
     )
+
+
+def create_webhook_deliveries() -> None:
     op.create_table(
         "webhook_deliveries",
         sa.Column("id", BIG_KEY, nullable=False),

@@ -18,6 +18,19 @@ IS_GIVEN_UP = sa.text("given_up_at IS NOT NULL")
 
 
 def upgrade() -> None:
+    create_dispatch_totals()
+    create_dispatch_counting()
+    create_request_totals()
+    op.create_index(
+        "ix_webhook_deliveries_given_up",
+        "webhook_deliveries",
+        ["given_up_at"],
+        sqlite_where=IS_GIVEN_UP,
+        postgresql_where=IS_GIVEN_UP,
+    )
+
+
+def create_dispatch_totals() -> None:
     op.create_table(
         "dispatch_totals",
         sa.Column("source", sa.Text(), nullable=False),
@@ -34,6 +47,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("source", "outcome", "late_up_to", name=op.f("pk_dispatch_totals")),
     )
+
+
+def create_dispatch_counting() -> None:
     op.create_table(
         "dispatch_counting",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -48,6 +64,9 @@ def upgrade() -> None:
         sa.Column("dispatch_id", BIG_KEY, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("dispatch_id", name=op.f("pk_uncounted_dispatches")),
     )
+
+
+def create_request_totals() -> None:
     op.create_table(
         "request_totals",
         sa.Column("route", sa.Text(), nullable=False),
@@ -62,13 +81,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(
             "route", "method", "status", "took_up_to", name=op.f("pk_request_totals")
         ),
-    )
-    op.create_index(
-        "ix_webhook_deliveries_given_up",
-        "webhook_deliveries",
-        ["given_up_at"],
-        sqlite_where=IS_GIVEN_UP,
-        postgresql_where=IS_GIVEN_UP,
     )
 
 

@@ -21,6 +21,8 @@ from .conftest import one_line, runner_of
 
 LATER = "Later, run the same command with --key 'k', and nothing is stored twice."
 
+TOO_MANY = "At most 3 IDs of your ingestions that have not ended are allowed; there are 2,"
+
 NewKey = Callable[..., dict[str, str]]
 
 
@@ -53,7 +55,7 @@ def test_too_many_under_way_is_told_at_once(app: Flask, new_key: NewKey) -> None
     run = runner_of(network)
     assert run("submit", 1, 2, env=environ).exit_code == 0
     line = one_line(run("submit", 3, 4, "--key", "k", env=environ), 4)
-    assert line.startswith("At most 3 of your IDs may be under way; 2 are,")
+    assert line.startswith(TOO_MANY)
     assert line.endswith(LATER)
     assert network.sent_count == 2  # a minute is too long to wait
 
@@ -63,7 +65,7 @@ def test_part_that_is_too_much_is_told_with_what_is_stored(app: Flask, new_key: 
     result = runner_of(AppAdapter(app))("submit", "--most", 2, 1, 2, 3, 4, env=environ)
     assert (result.exit_code, len(result.stdout.splitlines())) == (4, 1)
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("ingest: Part 2: At most 3 of your IDs may be under way; 2 are,")
+    assert last.startswith(f"ingest: Part 2: {TOO_MANY}")
     assert "1 submission is stored. To go on, run the same command with --key" in last
 
 

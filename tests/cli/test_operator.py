@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from ingest_app.cli import main
 from ingest_app.cli.serve import command_for
+from ingest_app.webhook_settings import new_secret
 
 
 @pytest.fixture
@@ -77,12 +79,77 @@ def test_serve_needs_workers(workers: str) -> None:
     assert CliRunner().invoke(main, ["serve", "--workers", workers]).exit_code == 2
 
 
-def test_settings_are_checked_without_touching_the_database(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_serve_says_in_one_line_that_the_environment_has_no_number_of_workers(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert CliRunner().invoke(main, ["settings", "--check"]).exit_code == 0
-    monkeypatch.setenv("INGEST_MAX_IDS", "0")
-    result = CliRunner().invoke(main, ["settings", "--check"])
+    started: list[object] = []
+    monkeypatch.setattr(os, "execv", lambda *command: started.append(command))
+    monkeypatch.setenv("WEB_CONCURRENCY", "two")
+    result = CliRunner().invoke(main, ["serve"])
+    assert (result.exit_code, started) == (2, [])
+    assert result.stderr.splitlines() == [
+        "ingest: WEB_CONCURRENCY must be a whole number from 1 to 9999, not 'two'."
+    ]
+
+
+def check_settings(**settings: str) -> Result:
+    environ = {f"INGEST_{name.upper()}": value for name, value in settings.items()}
+    return CliRunner().invoke(main, ["settings", "--check"], env=environ)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param({"max_ids": "0"}, "INGEST_MAX_IDS (max_ids): Must be", id="a value"),
+        pytest.param(
+            {"webhook_url": "http://*.example/x", "webhook_secret": new_secret()},
+            "webhook_url: its host is none that can exist.",
+            id="a host that cannot be",
+        ),
+        pytest.param({"bind": "0.0.0.0:80"}, "No API key has been created, and 0.0.0.0", id="open"),
+        pytest.param({"bind": "127.0.0.1:1,:80"}, "No API key has been created", id="also open"),
+        pytest.param({"bind": "127.0.0.1:x"}, "INGEST_BIND: 'x' is not", id="no number of a port"),
+        pytest.param({"bind": "127.0.0.1:65536"}, "INGEST_BIND: there is no port", id="no port"),
+    ],
+)
+def test_check_refuses_what_the_service_would_refuse_and_makes_nothing(
+    folder: Path, settings: dict[str, str], told: str
+) -> None:
+    result = check_settings(**settings)
     assert result.exit_code == 2
-    assert result.stderr.startswith("ingest: INGEST_MAX_IDS (max_ids): Must be")
+    assert result.stderr.startswith(f"ingest: {told}")
     assert not folder.exists()
+
+
+def test_check_refuses_no_number_of_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "0")
+    assert check_settings().exit_code == 2
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="by default"),
+        pytest.param({"bind": "unix:/tmp/s"}, id="a socket of this machine"),
+        pytest.param({"bind": "0.0.0.0:80", "allow_anonymous": "true"}, id="wanted so"),
+    ],
+)
+def test_check_lets_pass_what_the_service_would_and_makes_nothing(
+    folder: Path, settings: dict[str, str]
+) -> None:
+    result = check_settings(**settings)
+    address = settings.get("bind", "127.0.0.1:8000")
+    assert result.stdout == f"The service can start with these settings, at {address}.\n"
+    assert not folder.exists()
+
+
+def test_check_asks_the_database_for_keys(folder: Path) -> None:
+    upgrade()
+    assert check_settings(bind="0.0.0.0:80").exit_code == 2
+    create = ["keys", "create", "anna", "--role", "operator"]
+    assert CliRunner().invoke(main, create).exit_code == 0
+    assert check_settings(bind="0.0.0.0:80").exit_code == 0
+    with closing(sqlite3.connect(folder / "ingest.db")) as connection:  # as an older version's
+        connection.execute("DROP TABLE api_keys")
+    assert "No API key" in check_settings(bind="0.0.0.0:80").stderr

@@ -10,6 +10,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from ingest_app.migrating import migrations_folder
+from ingest_app.webhook_settings import new_secret
 from tests.support.service import flask, gunicorn, instance_path, run_to_end, running
 
 from .conftest import write_sources
@@ -34,6 +35,12 @@ WRONG: dict[str, tuple[dict[str, object], str, str]] = {
     "no-such-file": ({"config": "missing.toml"}, "", "missing.toml"),
     "unknown-key": ({}, "intervall_seconds = 5\n", "intervall_seconds"),
     "not-toml": ({}, "interval_seconds = = 5\n", "ingest.toml"),
+    "no-such-host": (
+        {"webhook_url": "http://*.example/x", "webhook_secret": new_secret()},
+        "",
+        "webhook_url",
+    ),
+    "no-such-port": ({"bind": "127.0.0.1:none"}, "", "INGEST_BIND"),
     "unknown-kind": ({}, "[sources.a]\nkind = 'ftp'\n", "sources.a.kind"),
 }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from ingest_app.access.identity import ANYBODY, Identity
 from ingest_app.access.keys import (
+    KeyMatch,
     create_key,
-    holder_of,
     is_open,
     list_keys,
+    match_key,
     owns,
     revoke_key,
 )
@@ -25,8 +27,9 @@ def create(queue: Queue, name: str = "anna", role: Role = Role.READER, **more: o
 
 def test_holder_is_who_it_was_created_for(queue: Queue) -> None:
     token = create(queue, owner="team", max_waiting_ids=10, max_requests_per_minute=5)
-    assert holder_of(queue.database, token) == Identity(Role.READER, "anna", "team", 10, 5)
-    assert holder_of(queue.database, create(queue, "bert")).owner == "bert"
+    holder = Identity(Role.READER, "anna", "team", 10, 5)
+    assert match_key(queue.database, token) == KeyMatch(holder)
+    assert match_key(queue.database, create(queue, "bert")).holder.owner == "bert"
 
 
 def test_key_itself_is_nowhere_in_the_database(queue: Queue) -> None:
@@ -46,14 +49,14 @@ def test_key_itself_is_nowhere_in_the_database(queue: Queue) -> None:
 def test_prefix_of_a_key_is_not_enough(queue: Queue) -> None:
     token = create(queue)
     guessed = Token(token.text[:-1] + ("A" if token.text[-1] != "A" else "B"), token.prefix)
-    assert holder_of(queue.database, guessed) is None
-    assert holder_of(queue.database, make_token()) is None
+    assert match_key(queue.database, guessed) == KeyMatch(None)
+    assert match_key(queue.database, make_token()) is None
 
 
 def test_revoked_key_is_worthless_at_once_and_for_good(queue: Queue) -> None:
     token = create(queue)
     revoked = revoke_key(queue.database, "anna", clock=queue.clock)
-    assert holder_of(queue.database, token) is None
+    assert match_key(queue.database, token) == KeyMatch(None)
     queue.clock.move(10)
     assert revoke_key(queue.database, "anna", clock=queue.clock) == revoked
     with pytest.raises(UnknownKey, match="bert"):
@@ -65,9 +68,9 @@ def test_another_process_sees_it_at_once(queue: Queue) -> None:
         assert is_open(other)
         token = create(queue)
         assert not is_open(other)
-        assert holder_of(other, token) is not None
+        assert match_key(other, token).holder.key_name == "anna"
         revoke_key(queue.database, "anna", clock=queue.clock)
-        assert holder_of(other, token) is None
+        assert match_key(other, token) == KeyMatch(None)
 
 
 def test_any_key_closes_the_service_also_a_revoked_one(queue: Queue) -> None:
@@ -133,3 +136,11 @@ def test_idempotency_key_is_the_submitters_own(queue: Queue) -> None:
     others = {queue.submit(key="k", submitted_by="bert"), queue.submit(key="k")}
     assert len({first, *others}) == 3
     assert queue.submit(key="k") in others
+
+
+@pytest.mark.parametrize("column", ["max_waiting_ids", "max_requests_per_minute"])
+def test_limit_that_nothing_could_meet_is_not_stored(queue: Queue, column: str) -> None:
+    create(queue)
+    queue.change(f"UPDATE api_keys SET {column} = 1")
+    with pytest.raises(IntegrityError, match=f"ck_api_keys_{column}"):
+        queue.change(f"UPDATE api_keys SET {column} = 0")

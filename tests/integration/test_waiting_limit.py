@@ -1,4 +1,4 @@
-"""How many IDs of one owner may be under way: decided under the write lock, and cheaply."""
+"""The limit on IDs of ingestions that have not ended: under the write lock, and cheap."""
 
 from __future__ import annotations
 

@@ -89,5 +89,9 @@ def test_terminal_shows_every_name_whole(monkeypatch: pytest.MonkeyPatch, column
 
 
 def test_no_value_of_a_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_WEBHOOK_URL", "https://a.example/")
     monkeypatch.setenv("INGEST_WEBHOOK_SECRET", "tell-nobody")
-    assert "tell-nobody" not in printed() + printed("--markdown") + printed("--check")
+    assert "tell-nobody" not in printed() + printed("--markdown")
+    refused = CliRunner().invoke(main, ["settings", "--check"])
+    assert "webhook_secret" in refused.stderr
+    assert "tell-nobody" not in refused.output  # both of its streams

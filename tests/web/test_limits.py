@@ -1,4 +1,4 @@
-"""How many requests a key may make, and how many IDs its owner may have under way."""
+"""How many requests a key may make, and how many IDs its owner's ingestions may have."""
 
 from __future__ import annotations
 
@@ -172,7 +172,9 @@ def test_more_ids_than_may_be_under_way_are_refused_with_the_facts(
     before = row_count()
     answer = submit(client, anna, 4)
     detail = check_problem(answer, 429)["detail"]
-    assert detail.startswith("At most 10 of your IDs may be under way; 7 are,")
+    assert detail.startswith(
+        "At most 10 IDs of your ingestions that have not ended are allowed; there are 7,"
+    )
     assert "has 4." in detail
     assert answer.headers["Retry-After"] == "60"
     assert row_count() == before
