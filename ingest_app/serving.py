@@ -10,15 +10,16 @@ import logging
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
 
-from ingest_app import create_app
+from ingest_app import configured_database_path, create_app
 from ingest_app.access.keys import is_open
 from ingest_app.dispatcher import Dispatcher, dispatcher_of
-from ingest_app.errors import IngestError
+from ingest_app.errors import IngestError, SettingsError
 from ingest_app.events import emit
 from ingest_app.logs import OUR_LOGGER, JsonFormatter, write_json
 from ingest_app.metrics.request_times import request_times_of
@@ -53,7 +54,7 @@ def on_starting(server: Any) -> None:
         _check_usable(server)
     except IngestError as error:
         refuse_to_start(error)
-    _check_at_every_reload(server)
+    _check_at_every_reload(server, configured_database_path())
 
 
 def refuse_to_start(error: IngestError) -> NoReturn:
@@ -107,12 +108,13 @@ def _check_usable(server: Any) -> None:
         database.engine.dispose()
 
 
-def _check_at_every_reload(server: Any) -> None:
+def _check_at_every_reload(server: Any, database: Path) -> None:
     # gunicorn has no hook that may refuse: it stops the service when a new worker cannot start.
     reload = server.reload
 
     def reload_if_usable() -> None:
         try:
+            _check_is_still(database)
             _check_usable(server)
         except Exception as error:  # whatever it is, gunicorn would stop the service for it, too
             emit(server.log.error_log, "reload_refused", level=logging.ERROR, reason=error)
@@ -125,6 +127,13 @@ def _check_at_every_reload(server: Any) -> None:
         reload()
 
     server.reload = reload_if_usable
+
+
+def _check_is_still(database: Path) -> None:
+    # What was acknowledged would not be found any more, and the pace begin anew.
+    wanted = configured_database_path()
+    if wanted != database:
+        raise SettingsError(f"database_url: {wanted} is another database; restart to move to it.")
 
 
 def _stop_claiming_on(number: int, worker: Any, dispatcher: Dispatcher) -> None:

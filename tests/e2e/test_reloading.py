@@ -34,6 +34,10 @@ def test_reload_with_wrong_settings_is_refused_and_one_with_right_ones_takes_the
         service.send_signal(signal.SIGHUP)
         service.wait_for_log("reload_refused")
         assert "ingest.toml" in service.log
+        _rewrite(tmp_path, 'database_url = "sqlite:///other/ingest.db"\n')
+        service.send_signal(signal.SIGHUP)
+        service.wait_for_log("is another database")
+        assert not (instance_path(tmp_path) / "other").exists()
         assert service.worker_pids() == before
         assert _interval_seconds(service) == 4
         _rewrite(tmp_path, "interval_seconds = 3\n")
