@@ -185,13 +185,13 @@ def _foreign_log(path: Path) -> None:
 
 def _foreign_damage(path: Path) -> None:
     _foreign_counters(path)
-    _overwrite(path, 100)
+    path.write_bytes(path.read_bytes()[:4096])  # SQLite cannot even read whose it is
 
 
 @pytest.mark.parametrize(
     "make_file",
     [_foreign_counters, _foreign_log, _foreign_damage, lambda path: _overwrite(path, 0)],
-    ids=["with buckets", "with a log and a mark", "damaged", "no database"],
+    ids=["with buckets", "with a log and a mark", "cut short", "no database"],
 )
 def test_file_of_somebody_else_stays_as_it_is_and_nothing_is_limited(
     counters: Counters, caplog: pytest.LogCaptureFixture, make_file: Callable[[Path], None]
