@@ -36,15 +36,24 @@ _SWEEP = (
 )
 _EVER = 2**62
 
+_OURS = int.from_bytes(b"ingl")
+"""The file's application_id: by it we know our own. Source: https://sqlite.org/fileformat.html."""
+
+_MAGIC = b"SQLite format 3\0"
+_ID_PLACE = slice(68, 72)
+
 _BROKEN = frozenset(
     {
         sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_ERROR,  # its tables are not ours
-        sqlite3.SQLITE_IOERR,  # its log was deleted alone
+        sqlite3.SQLITE_ERROR,  # its tables are not as we made them
+        sqlite3.SQLITE_IOERR_SHORT_READ,  # its log was deleted alone
     }
 )
 _Identity = tuple[tuple[int, int] | None, ...]
+
+
+class ForeignFile(Exception):
+    """What is there was made by somebody else: it is neither changed nor removed."""
 
 
 class CounterFile:
@@ -54,7 +63,10 @@ class CounterFile:
     """
 
     def __init__(self, path: Path, *, like: Path, deadline: float) -> None:
-        """Open the file, and make it where there is none, with the permissions of `like`."""
+        """Open the file, and make it where there is none, with the permissions of `like`.
+
+        Raises ForeignFile, too.
+        """
         _create(path, like)
         self._path = path
         self._process = os.getpid()
@@ -106,16 +118,29 @@ class CounterFile:
             _inherited.append(self._connection)
 
     def _prepare(self) -> None:
+        self._mark()
         for pragma in _PRAGMAS:
             self._connection.execute(f"PRAGMA {pragma}")
         for table in _TABLES:
             self._connection.execute(table)
         self.spent("")  # fails where the tables are not ours
 
+    def _mark(self) -> None:
+        # Before its log is begun, so that the mark is in the file itself.
+        has_tables = bool(self._number("schema_version"))  # first: they come after the mark
+        mark = self._number("application_id")
+        if mark == _OURS:
+            return
+        if mark or has_tables:
+            raise ForeignFile("the file is none of ours")
+        self._connection.execute(f"PRAGMA application_id = {_OURS}")
+
+    def _number(self, pragma: str) -> int:
+        (number,) = self._connection.execute(f"PRAGMA {pragma}").fetchone()
+        return int(number)
+
     def _is_crowded(self) -> bool:
-        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
-        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        return int(pages) - int(free) >= MOST_PAGES
+        return self._number("page_count") - self._number("freelist_count") >= MOST_PAGES
 
     def _present(self) -> _Identity:
         # Its log, too: one that was deleted alone would split the processes into two groups.
@@ -125,11 +150,24 @@ class CounterFile:
 _inherited: list[sqlite3.Connection] = []
 
 
-def remove(path: Path) -> None:
-    """Throw the file and what belongs to it away, as far as that can be done."""
+def remove_if_ours(path: Path) -> None:
+    """Throw the file and what belongs to it away, unless it may be somebody else's.
+
+    To be called when this process has no connection to it: to close it here ends SQLite's locks.
+    """
+    if not _is_ours(path):
+        return
     for name in (path, f"{path}-wal", f"{path}-shm"):
         with suppress(OSError):
             os.unlink(name)
+
+
+def _is_ours(path: Path) -> bool:
+    # Not by SQLite, which may be unable to read it.
+    with open(path, "rb") as file:
+        header = file.read(_ID_PLACE.stop)
+    is_marked = header.startswith(_MAGIC) and header[_ID_PLACE] == _OURS.to_bytes(4)
+    return not header or is_marked
 
 
 def _create(path: Path, like: Path) -> None:
@@ -166,16 +204,16 @@ def _patiently(deadline: float, do: Callable[[], object]) -> None:
 
 def is_busy(error: Exception) -> bool:
     """True when another one holds the lock."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_damage(error: Exception) -> bool:
-    """True when the file is none of ours, or broken: it is to be thrown away."""
-    return _code(error) in _BROKEN
+    """True when the file is broken: it is to be thrown away if it is ours."""
+    return bool({_code(error), _code(error) & 0xFF} & _BROKEN)
 
 
 def _code(error: Exception) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return int(getattr(error, "sqlite_errorcode", 0))
 
 
 def _read(text: object) -> Spent:

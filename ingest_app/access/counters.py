@@ -2,7 +2,8 @@
 
 It lies beside the database, so that counting never waits for the database's write lock, nor the
 queue for it. It may be deleted at any time (all files that begin with its name), and begins anew.
-What cannot be counted, since the file is locked or damaged or its disk full, is let through.
+What cannot be counted, since the file is locked or damaged or its disk full, is let through. One
+that is damaged is made anew, but what does not bear our mark is never changed nor removed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from ingest_app.access.counter_file import CounterFile, is_busy, is_damage, remove
+from ingest_app.access.counter_file import (
+    CounterFile,
+    ForeignFile,
+    is_busy,
+    is_damage,
+    remove_if_ours,
+)
 from ingest_app.access.windows import Decision, look, take
 from ingest_app.clock import Clock
 from ingest_app.events import emit
@@ -90,7 +98,7 @@ class Counters:
             return None
         try:
             return question(self._opened(deadline), deadline)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ForeignFile) as error:
             self._recover(error)
             self._complain(error)
             return None
@@ -108,9 +116,11 @@ class Counters:
         if is_busy(error):
             return
         # Another process may have done it already.
-        if is_damage(error) and (self._file is None or self._file.is_current()):
-            remove(self.path)
+        is_there = self._file is None or self._file.is_current()
         self._let_go()
+        if is_there and is_damage(error):
+            with suppress(OSError):
+                remove_if_ours(self.path)
 
     def _let_go(self) -> None:
         file, self._file = self._file, None

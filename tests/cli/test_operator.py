@@ -131,7 +131,7 @@ def test_check_refuses_no_number_of_workers(folder: Path, monkeypatch: pytest.Mo
     "settings",
     [
         pytest.param({}, id="by default"),
-        pytest.param({"bind": "unix:/tmp/s"}, id="a socket of this machine"),
+        pytest.param({"bind": "unix:/run/s"}, id="a socket of this machine"),
         pytest.param({"bind": "0.0.0.0:80", "allow_anonymous": "true"}, id="wanted so"),
     ],
 )

@@ -58,6 +58,11 @@ def counters(make: Make) -> Counters:
     return make()
 
 
+def _overwrite(path: Path, begin: int) -> None:
+    kept = path.read_bytes()[:begin]
+    path.write_bytes(kept + b"no database " * 1000)
+
+
 def _other_tables(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("DROP TABLE buckets; CREATE TABLE buckets (other);")
@@ -147,7 +152,7 @@ def test_deleted_while_it_runs_it_begins_anew_for_all(make: Make, beside: Path, 
 @pytest.mark.parametrize(
     "harm",
     [
-        pytest.param(lambda path: path.write_bytes(b"no database " * 1000), id="overwritten"),
+        pytest.param(lambda path: _overwrite(path, 100), id="overwritten but for its header"),
         pytest.param(_other_tables, id="tables of another"),
         pytest.param(lambda path: path.write_bytes(b""), id="emptied"),
     ],
@@ -164,6 +169,41 @@ def test_damaged_file_lets_one_through_and_begins_anew(
     assert first is None or first.remaining == LIMIT - 1
     assert known(counters.take("key a", LIMIT)).is_allowed
     assert len(_complaints(caplog)) == (first is None)
+
+
+def _foreign_counters(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE buckets (mine); INSERT INTO buckets VALUES (1);")
+
+
+def _foreign_log(path: Path) -> None:
+    _foreign_counters(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA application_id = 1")
+
+
+def _foreign_damage(path: Path) -> None:
+    _foreign_counters(path)
+    path.write_bytes(path.read_bytes()[:4096])  # SQLite cannot even read whose it is
+
+
+@pytest.mark.parametrize(
+    "make_file",
+    [_foreign_counters, _foreign_log, _foreign_damage, lambda path: _overwrite(path, 0)],
+    ids=["with buckets", "with a log and a mark", "cut short", "no database"],
+)
+def test_file_of_somebody_else_stays_as_it_is_and_nothing_is_limited(
+    counters: Counters, caplog: pytest.LogCaptureFixture, make_file: Callable[[Path], None]
+) -> None:
+    counters.path.touch()
+    make_file(counters.path)
+    before = counters.path.read_bytes()
+    assert [counters.take("key a", LIMIT), counters.look("key a", LIMIT)] == [None, None]
+    assert counters.path.read_bytes() == before
+    assert len(_complaints(caplog)) == 1
+    counters.path.unlink()
+    assert known(counters.take("key a", LIMIT)).remaining == LIMIT - 1
 
 
 @pytest.mark.parametrize("held", ["{", '"x"', "[1, 2]", '[["a", "b"]]', "null", ""])
