@@ -52,12 +52,12 @@ def current_csrf_token() -> str | None:
 
 def give_session(response: Response, holder: Identity) -> None:
     """Begin a session, and give its cookie with the answer; what the browser brought ends."""
-    assert holder.key_name is not None, "a session is of a key"
+    assert holder.key_prefix is not None, "a session is of a key"
     runtime = current_runtime()
     hours = runtime.settings.session_hours
     token = begin_session(
         runtime.database,
-        holder.key_name,
+        holder.key_prefix,
         clock=runtime.clock,
         hours=hours,
         instead_of=_token_brought(),
