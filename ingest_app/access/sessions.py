@@ -38,6 +38,7 @@ _HOLDER = (
         api_keys.c.revoked_at.is_(None),
     )
 )
+_FIND = select(_sessions.digest).where(_sessions.digest == bindparam("the_digest", type_=Text))
 _BEGIN = insert(browser_sessions)
 _END = delete(browser_sessions).where(_sessions.digest == bindparam("the_digest", type_=Text))
 _SWEEP = delete(browser_sessions).where(
@@ -90,8 +91,12 @@ def begin_session(
 
 def end_session(database: Database, token: str) -> None:
     """Sign out; nothing happens when there is no such session."""
+    which = {"the_digest": _digest(token)}
+    with database.read() as connection:
+        if fetch_first(connection, _FIND, which) is None:  # the write lock is not for everybody
+            return
     with database.write() as connection:
-        change(connection, _END, {"the_digest": _digest(token)})
+        change(connection, _END, which)
 
 
 def session_holder(database: Database, token: str, *, clock: Clock) -> Identity | None:

@@ -75,8 +75,11 @@ def give_session(response: Response, holder: Identity) -> None:
 
 
 def end_session_of(response: Response) -> None:
-    """End the session that the request came with, if any, and take its cookie away."""
-    token = g.get("session_token")
+    """End the session that the request's cookie names, if any, and take the cookie away.
+
+    Also where it was an API key that said who makes the request.
+    """
+    token = _token_brought()
     if token:
         end_session(current_runtime().database, token)
     response.delete_cookie(
