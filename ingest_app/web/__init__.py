@@ -25,7 +25,7 @@ from ingest_app.web import (
 )
 from ingest_app.web.access import register_access
 from ingest_app.web.api import Api
-from ingest_app.web.browsers import refuse_other_sites, secure
+from ingest_app.web.browsers import refuse_odd_prefixes, refuse_other_sites, secure
 from ingest_app.web.forecast_entries import ONE_OF_BOTH
 from ingest_app.web.limits import register_limits
 from ingest_app.web.observing import observe_requests
@@ -46,6 +46,7 @@ def register_web(app: Flask) -> None:
     cast(DefaultJSONProvider, app.json).sort_keys = False
     _trust_proxies(app, runtime_of(app).settings.trusted_proxy_count)
     observe_requests(app)
+    app.before_request(refuse_odd_prefixes)
     app.before_request(refuse_other_sites)
     register_limits(app)
     register_access(app)
