@@ -21,6 +21,7 @@ from ingest_app.access.sessions import (
 )
 from ingest_app.runtime import current_runtime
 from ingest_app.web.browsers import SAFE_METHODS
+from ingest_app.web.forms import sent_form
 
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
@@ -107,7 +108,7 @@ def _is_of_this_session(token: str) -> bool:
 def _csrf_token_sent() -> str | None:
     # A form without JavaScript can send no header.
     if CSRF_HEADER not in request.headers and request.mimetype == _FORM_TYPE:
-        return request.form.get(CSRF_FIELD)
+        return sent_form().get(CSRF_FIELD)
     return request.headers.get(CSRF_HEADER)
 
 
