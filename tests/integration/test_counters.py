@@ -166,7 +166,20 @@ def test_damaged_file_lets_one_through_and_begins_anew(
     assert len(_complaints(caplog)) == (first is None)
 
 
-@pytest.mark.parametrize("held", ["{", '"x"', "[1, 2]", '[["a", "b"]]', "null", ""])
+@pytest.mark.parametrize(
+    "held",
+    [
+        "{",
+        '"x"',
+        "[1, 2]",
+        "[[NaN, 1]]",
+        "[[1e999, 1]]",
+        "[[1" + "0" * 400 + ", 1]]",
+        '[["a", "b"]]',
+        "null",
+        "",
+    ],
+)
 def test_bucket_that_a_person_broke_counts_as_empty(counters: Counters, held: str) -> None:
     counters.take("key a", LIMIT)
     with closing(sqlite3.connect(counters.path, isolation_level=None)) as connection:

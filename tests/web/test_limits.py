@@ -64,8 +64,8 @@ def test_more_requests_than_the_key_may_make_are_told_when_to_come_again(
     clock.move(20.5)
     answer = client.get("/sources", headers=anna)
     assert "3 requests a minute" in check_problem(answer, 429)["detail"]
-    assert answer.headers["Retry-After"] == "41"
-    clock.move(40.4)
+    assert answer.headers["Retry-After"] == "40"
+    clock.move(39.4)
     assert client.get("/sources", headers=anna).headers["Retry-After"] == "1"
     clock.move(0.1)
     assert client.get("/sources", headers=anna).status_code == 200
@@ -75,9 +75,9 @@ def test_answers_say_how_many_requests_are_left(client: FlaskClient, new_key: Ne
     anna = new_key(max_requests_per_minute=2)
     told = [client.get("/sources", headers=anna).headers for _ in range(3)]
     assert [headers["RateLimit"] for headers in told] == [
-        '"key";r=1;t=61',
-        '"key";r=0;t=61',
-        '"key";r=0;t=61',
+        '"key";r=1;t=60',
+        '"key";r=0;t=60',
+        '"key";r=0;t=60',
     ]
     assert {headers["RateLimit-Policy"] for headers in told} == {'"key";q=2;w=60'}
 
