@@ -30,6 +30,7 @@ from ingest_app.web.forecast_entries import ONE_OF_BOTH
 from ingest_app.web.limits import register_limits
 from ingest_app.web.observing import observe_requests
 from ingest_app.web.problems import register_problems
+from ingest_app.web.readiness import register_readiness
 from ingest_app.web.schemas import document_settings
 
 _DESCRIPTION = (
@@ -51,6 +52,7 @@ def register_web(app: Flask) -> None:
     register_limits(app)
     register_access(app)
     app.after_request(secure)
+    register_readiness(app, health.check_database)
     register_problems(app)
     # The document names settings, which are the application's.
     with app.app_context():
