@@ -124,6 +124,18 @@ class TooManyRequests(TryLater):
         self.limit = limit
 
 
+class TooManySignIns(TryLater):
+    """There were as many sign-ins on the page with this API key within a minute as there may be."""
+
+    def __init__(self, limit: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"There may be {limit:,} sign-ins a minute with one API key, and were; the next one in"
+            f" {retry_after_seconds} s.",
+            retry_after_seconds,
+        )
+        self.limit = limit
+
+
 class TooManyAttempts(TryLater):
     """So many keys that are not valid came from one address that none more is looked at now."""
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
+from math import isfinite
 from pathlib import Path
 
 from ingest_app.access.windows import Spent, forgotten_at
@@ -219,6 +220,7 @@ def _code(error: Exception) -> int:
 def _read(text: object) -> Spent:
     # A person may have edited it.
     try:
-        return [(int(second), int(count)) for second, count in json.loads(str(text))]
-    except (ValueError, TypeError):
+        spent = [(float(at), int(count)) for at, count in json.loads(str(text))]
+        return spent if all(isfinite(at) for at, _ in spent) else ()
+    except (ValueError, TypeError, OverflowError):
         return ()

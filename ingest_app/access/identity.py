@@ -11,7 +11,7 @@ from ingest_app.states import Role
 class Identity:
     """Somebody with an API key, or anybody while there is none.
 
-    key_name, owner: None while there is no key at all.
+    key_name, owner, key_prefix: None while there is no key at all.
     max_waiting_ids, max_requests_per_minute: None where the key has no limit of its own.
     """
 
@@ -20,6 +20,7 @@ class Identity:
     owner: str | None = None
     max_waiting_ids: int | None = None
     max_requests_per_minute: int | None = None
+    key_prefix: str | None = None
 
     @property
     def sees_only(self) -> str | None:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Text,
     bindparam,
+    delete,
     insert,
     literal_column,
     select,
@@ -23,7 +24,7 @@ from ingest_app.access.tokens import Token, make_token
 from ingest_app.clock import Clock
 from ingest_app.database import Database
 from ingest_app.errors import KeyNameTaken, UnknownKey, UnusableKeyName
-from ingest_app.models import api_keys, ingestions
+from ingest_app.models import api_keys, browser_sessions, ingestions
 from ingest_app.prepared import Row, change, fetch_all, fetch_first, fetch_value
 from ingest_app.states import Role
 
@@ -37,6 +38,9 @@ _ALL = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.name)
 _ADD = insert(api_keys)
 _REVOKE = update(api_keys).where(
     api_keys.c.name == bindparam("the_name", type_=Text), api_keys.c.revoked_at.is_(None)
+)
+_END_SESSIONS = delete(browser_sessions).where(
+    browser_sessions.c.key_prefix == bindparam("the_prefix", type_=Text)
 )
 _IS_OF = select(_ONE).where(
     ingestions.c.id == bindparam("the_ingestion", type_=Text),
@@ -118,6 +122,7 @@ def revoke_key(database: Database, name: str, *, clock: Clock) -> ApiKey:
         row = fetch_first(connection, _BY_NAME, {"the_name": name})
         if row is None:
             raise UnknownKey(name)
+        change(connection, _END_SESSIONS, {"the_prefix": row.prefix})
         return _api_key(row)
 
 
@@ -152,6 +157,7 @@ def identity_in(row: Row) -> Identity:
         owner=row.owner,
         max_waiting_ids=row.max_waiting_ids,
         max_requests_per_minute=row.max_requests_per_minute,
+        key_prefix=row.prefix,
     )
 
 

@@ -26,18 +26,19 @@ _MOST_SWEPT = 500
 _CSRF_PURPOSE = b"csrf of the page"
 
 _sessions = browser_sessions.c
-_OF_KEY = _sessions.key_name == bindparam("the_name", type_=Text)
+_OF_KEY = _sessions.key_prefix == bindparam("the_prefix", type_=Text)
 _NOW = bindparam("now", type_=UTCDateTime())
 
 _HOLDER = (
     select(api_keys)
-    .join_from(browser_sessions, api_keys, api_keys.c.name == _sessions.key_name)
+    .join_from(browser_sessions, api_keys, api_keys.c.prefix == _sessions.key_prefix)
     .where(
         _sessions.digest == bindparam("the_digest", type_=Text),
         _sessions.expires_at > _NOW,
         api_keys.c.revoked_at.is_(None),
     )
 )
+_FIND = select(_sessions.digest).where(_sessions.digest == bindparam("the_digest", type_=Text))
 _BEGIN = insert(browser_sessions)
 _END = delete(browser_sessions).where(_sessions.digest == bindparam("the_digest", type_=Text))
 _SWEEP = delete(browser_sessions).where(
@@ -60,7 +61,12 @@ _MAKE_ROOM = delete(browser_sessions).where(
 
 
 def begin_session(
-    database: Database, key_name: str, *, clock: Clock, hours: float, instead_of: str | None = None
+    database: Database,
+    key_prefix: str,
+    *,
+    clock: Clock,
+    hours: float,
+    instead_of: str | None = None,
 ) -> str:
     """Sign the holder of this key in for so many hours, and return the token for the cookie.
 
@@ -71,22 +77,26 @@ def begin_session(
     now = clock.read()
     row = {
         "digest": _digest(token),
-        "key_name": key_name,
+        "key_prefix": key_prefix,
         "created_at": now.at,
         "expires_at": now.later(hours * 3600).at,
     }
     with database.write() as connection:
         change(connection, _END, {"the_digest": _digest(instead_of or "")})
         change(connection, _SWEEP, {"now": now.at, "the_most": _MOST_SWEPT})
-        change(connection, _MAKE_ROOM, {"the_name": key_name, "the_most": MOST_PER_KEY - 1})
+        change(connection, _MAKE_ROOM, {"the_prefix": key_prefix, "the_most": MOST_PER_KEY - 1})
         change(connection, _BEGIN, row)
     return token
 
 
 def end_session(database: Database, token: str) -> None:
     """Sign out; nothing happens when there is no such session."""
+    which = {"the_digest": _digest(token)}
+    with database.read() as connection:
+        if fetch_first(connection, _FIND, which) is None:  # the write lock is not for everybody
+            return
     with database.write() as connection:
-        change(connection, _END, {"the_digest": _digest(token)})
+        change(connection, _END, which)
 
 
 def session_holder(database: Database, token: str, *, clock: Clock) -> Identity | None:

@@ -1,9 +1,10 @@
 """How often something may happen in any minute: the rule, which touches nothing.
 
-What happened is counted by whole seconds, at most 61 numbers a bucket, and a second counts until it
-has been over for a minute. So no minute, wherever it begins, holds more than the limit. One number
-a bucket (GCRA) would do for a steady pace, but whoever has been idle could then do twice as much in
-one minute; and a count that starts anew each minute lets through twice as much across its edge.
+What happened is counted by whole seconds, at most 61 numbers a bucket, and all of a second counts
+until a minute after the last of it. So no minute, wherever it begins, holds more than the limit,
+and nobody waits for longer than a minute. One number a bucket (GCRA) would do for a steady pace,
+but whoever has been idle could then do twice as much in one minute; and a count that starts anew
+each minute lets through twice as much across its edge.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 
 WINDOW_SECONDS = 60
 
-Spent = Sequence[tuple[int, int]]
-"""Whole seconds of the wall clock (since 1970), ascending, and how much was taken in each."""
+Spent = Sequence[tuple[float, int]]
+"""How much was taken in each second of the wall clock, after the time of the last of it (seconds
+since 1970, ascending)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def take(spent: Spent, limit: int, now_seconds: float) -> tuple[Decision, Spent]
     counting = still_counting(spent, now_seconds)
     if _total(counting) >= limit:
         return look(counting, limit, now_seconds), counting
-    taken = _one_more(counting, math.floor(now_seconds))
+    taken = _one_more(counting, now_seconds)
     left = limit - _total(taken)
     return Decision(True, limit, left, _wait_seconds(taken, limit, now_seconds)), taken
 
@@ -52,22 +54,27 @@ def take(spent: Spent, limit: int, now_seconds: float) -> tuple[Decision, Spent]
 def still_counting(spent: Spent, now_seconds: float) -> Spent:
     """What counts at this time: a second that is yet to come, as after a step back, does not."""
     second = math.floor(now_seconds)
-    return [(at, count) for at, count in spent if second - WINDOW_SECONDS <= at <= second]
+    return [
+        (at, count)
+        for at, count in spent
+        if math.floor(at) <= second and now_seconds < at + WINDOW_SECONDS
+    ]
 
 
 def forgotten_at(spent: Spent) -> int:
-    """The second from which nothing of this counts any more; it may not be empty."""
-    return spent[-1][0] + WINDOW_SECONDS + 1
+    """The whole second from which nothing of this counts any more; it may not be empty."""
+    return math.ceil(spent[-1][0]) + WINDOW_SECONDS
 
 
 def _total(spent: Spent) -> int:
     return sum(count for _, count in spent)
 
 
-def _one_more(spent: Spent, second: int) -> Spent:
-    if spent and spent[-1][0] == second:
-        return [*spent[:-1], (second, spent[-1][1] + 1)]
-    return [*spent, (second, 1)]
+def _one_more(spent: Spent, now_seconds: float) -> Spent:
+    if spent and math.floor(spent[-1][0]) == math.floor(now_seconds):
+        at, count = spent[-1]
+        return [*spent[:-1], (max(at, now_seconds), count + 1)]
+    return [*spent, (now_seconds, 1)]
 
 
 def _wait_seconds(spent: Spent, limit: int, now_seconds: float) -> float:
@@ -76,5 +83,5 @@ def _wait_seconds(spent: Spent, limit: int, now_seconds: float) -> float:
     for at, count in spent:
         excess -= count
         if excess <= 0 or at == spent[-1][0]:
-            return at + WINDOW_SECONDS + 1 - now_seconds
+            return at + WINDOW_SECONDS - now_seconds
     return 0.0

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from flask import Response, render_template, request, url_for
 from flask import redirect as to
 from werkzeug import Response as AnyResponse
-from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import Forbidden, HTTPException
 
 from ingest_app import events
 from ingest_app.dashboard.shell import SIGN_IN_PATH, blueprint
@@ -22,7 +22,9 @@ from ingest_app.web.access import (
 )
 from ingest_app.web.attempts import holder_of_sent_key
 from ingest_app.web.browsers import refuse_other_origins
+from ingest_app.web.forms import FormTooLarge, sent_form
 from ingest_app.web.landing import ask_to_sign_in, landing
+from ingest_app.web.limits import count_request, count_sign_in
 from ingest_app.web.problems import answer_http_exception, answer_ingest_error
 from ingest_app.web.sessions import end_session_of, give_session, signed_in
 
@@ -44,8 +46,11 @@ def sign_in() -> str | AnyResponse:
 def check_key() -> AnyResponse:
     """Begin a session for the holder of a key."""
     refuse_other_origins()
-    holder = holder_of_sent_key(request.form.get("key", "").strip())
-    answer = to(landing(request.form.get("next", "")), HTTPStatus.SEE_OTHER)
+    form = sent_form()
+    holder = holder_of_sent_key(form.get("key", "").strip())
+    count_request(holder)
+    count_sign_in(holder)
+    answer = to(landing(form.get("next", "")), HTTPStatus.SEE_OTHER)
     give_session(answer, holder)
     events.emit(_log, "signed_in", key=holder.key_name)
     return answer
@@ -72,7 +77,8 @@ def _explain(error: IngestError) -> Response:
 
 
 @blueprint.errorhandler(Forbidden)
-def _explain_forbidden(error: Forbidden) -> Response:
+@blueprint.errorhandler(FormTooLarge)
+def _explain_http(error: HTTPException) -> Response:
     return _as_page(answer_http_exception(error))
 
 
@@ -80,8 +86,7 @@ def _as_page(problem: Response) -> Response:
     """The same answer for people; programs that ask for a page keep the problem."""
     detail = (problem.get_json() or {})["detail"]
     if request.endpoint == f"{blueprint.name}.{check_key.__name__}":
-        wanted = landing(request.form.get("next", ""))
-        text = render_template("dashboard/sign_in.html", wanted=wanted, refusal=detail)
+        text = render_template("dashboard/sign_in.html", wanted=_wanted(), refusal=detail)
     elif "text/html" in request.headers.get("Accept", ""):
         text = render_template("dashboard/refused.html", status=problem.status, detail=detail)
     else:
@@ -89,3 +94,10 @@ def _as_page(problem: Response) -> Response:
     problem.data = text.encode()
     problem.content_type = "text/html; charset=utf-8"
     return problem
+
+
+def _wanted() -> str:
+    try:
+        return landing(sent_form().get("next", ""))
+    except FormTooLarge:
+        return landing("")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -22,6 +23,8 @@ from ingest_app.runtime import Runtime
 _COUNTING_SECONDS = 0.5
 """How long a scrape counts what is new in the ledger; the next one goes on."""
 
+_NO_VERSION = re.compile(r"version=(?!\d{1,9}(?:\.\d{1,9})*\s*(?:[;,]|$))", re.ASCII)
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +39,8 @@ class _Found(Collector):
 def expose(runtime: Runtime, accept: str, *, is_writable: bool = True) -> tuple[bytes, str]:
     """All metrics in the form that the header `accept` asks for, and its content type.
 
+    The plain form where it asks for a version that is none.
+
     is_writable: False to leave the ledger uncounted, as when the database was just found locked:
         to wait for it again would take longer than a scrape may.
     Raises DatabaseError when the database cannot be read.
@@ -43,8 +48,13 @@ def expose(runtime: Runtime, accept: str, *, is_writable: bool = True) -> tuple[
     is_counted = not is_writable or _count_dispatches(runtime)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Found(list(_collect(runtime, is_counted=is_counted))))
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = _encoder(accept)
     return encode(registry), content_type
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    # The library fails at what is no version, or repeats it in the content type.
+    return choose_encoder("" if _NO_VERSION.search(accept) else accept)
 
 
 def _collect(runtime: Runtime, *, is_counted: bool) -> Iterator[Metric]:

@@ -41,12 +41,15 @@ class ApiKey(Base):
 
 
 class BrowserSession(Base):
-    """Somebody who signed in with a key on the page, by the SHA-256 digest (hex) of the cookie."""
+    """Somebody who signed in with a key on the page, by the SHA-256 digest (hex) of the cookie.
+
+    It is of that very key: a name may come again, by hand, with other rights.
+    """
 
     __tablename__ = "browser_sessions"
     __table_args__ = (Index("ix_browser_sessions_by_end", "expires_at"),)
 
     digest: Mapped[str] = mapped_column(primary_key=True)
-    key_name: Mapped[str] = mapped_column(ForeignKey("api_keys.name", ondelete="CASCADE"))
+    key_prefix: Mapped[str] = mapped_column(ForeignKey("api_keys.prefix", ondelete="CASCADE"))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

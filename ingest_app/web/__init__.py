@@ -25,11 +25,12 @@ from ingest_app.web import (
 )
 from ingest_app.web.access import register_access
 from ingest_app.web.api import Api
-from ingest_app.web.browsers import refuse_other_sites, secure
+from ingest_app.web.browsers import refuse_odd_prefixes, refuse_other_sites, secure
 from ingest_app.web.forecast_entries import ONE_OF_BOTH
 from ingest_app.web.limits import register_limits
 from ingest_app.web.observing import observe_requests
 from ingest_app.web.problems import register_problems
+from ingest_app.web.readiness import register_readiness
 from ingest_app.web.schemas import document_settings
 
 _DESCRIPTION = (
@@ -46,10 +47,12 @@ def register_web(app: Flask) -> None:
     cast(DefaultJSONProvider, app.json).sort_keys = False
     _trust_proxies(app, runtime_of(app).settings.trusted_proxy_count)
     observe_requests(app)
+    app.before_request(refuse_odd_prefixes)
     app.before_request(refuse_other_sites)
     register_limits(app)
     register_access(app)
     app.after_request(secure)
+    register_readiness(app, health.check_database)
     register_problems(app)
     # The document names settings, which are the application's.
     with app.app_context():

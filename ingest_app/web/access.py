@@ -150,9 +150,9 @@ def _identify() -> Identity:
 
 
 def _holder() -> Identity:
-    given = request.authorization
-    text = given.token if given is not None and given.type == "bearer" else None
-    return holder_of_sent_key(text)
+    # Not werkzeug's reading, which raises at what it cannot decode.
+    scheme, _, text = request.headers["Authorization"].partition(" ")
+    return holder_of_sent_key(text.strip() if scheme.lower() == "bearer" else None)
 
 
 def _check_owner(owner: str, ingestion_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from flask import request
@@ -19,6 +20,8 @@ FAILURES_PER_MINUTE = 10
 """Of one address, and within it for each key that is known by its prefix."""
 
 _SUBNET_BITS = 64  # of IPv6, as one customer has them
+
+_WITH_PORT = re.compile(r"\[(?P<v6>[^\]]+)\](?::\d+)?|(?P<v4>[\d.]+):\d+", re.ASCII)
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +45,12 @@ def holder_of_sent_key(text: str | None) -> Identity:
 
 
 def place_of(address: str | None) -> str:
-    """What an address is counted as: of IPv6 its network, of what is no address all together."""
+    """What an address is counted as: of IPv6 its network, of what is no address all together.
+
+    A port, as some proxies add it to X-Forwarded-For, is left out.
+    """
     try:
-        parsed = ip_address(address or "")
+        parsed = ip_address(_without_port(address or ""))
     except ValueError:  # a Unix socket's other side has none
         return "none"
     if not isinstance(parsed, IPv6Address):
@@ -52,6 +58,11 @@ def place_of(address: str | None) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(IPv6Network((int(parsed), _SUBNET_BITS), strict=False))
+
+
+def _without_port(address: str) -> str:
+    found = _WITH_PORT.fullmatch(address)
+    return (found["v6"] or found["v4"]) if found else address
 
 
 def _bucket_of(token: Token | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from flask import Response, g, request
-from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import BadRequest, Forbidden
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1
 
@@ -21,7 +21,17 @@ _HEADERS = {
 """Where an answer does not say otherwise (https://owasp.org/www-project-secure-headers/)."""
 
 _ONLY_TLS = "max-age=31536000"
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~%@:+=-]+)*/?", re.ASCII)
 _ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+
+
+def refuse_odd_prefixes() -> None:
+    """Stop a request whose path prefix would lead a browser to another site (BadRequest).
+
+    A proxy that is trusted and does not set X-Forwarded-Prefix passes on what the client wrote.
+    """
+    if not _PREFIX.fullmatch(request.environ.get("SCRIPT_NAME", "")):
+        raise BadRequest("X-Forwarded-Prefix has to be a path, such as /queue.")
 
 
 def refuse_other_sites() -> None:

@@ -10,6 +10,7 @@ from ingest_app.migrating import check_writable, schema_is_current
 from ingest_app.runtime import current_runtime
 from ingest_app.web.access import public
 from ingest_app.web.api import Blueprint, answers
+from ingest_app.web.readiness import current_readiness
 from ingest_app.web.schemas import HealthSchema
 
 blueprint = Blueprint("health", __name__, description="For load balancers and supervisors.")
@@ -40,13 +41,15 @@ def healthz() -> dict[str, str]:
 def readyz() -> dict[str, str]:
     """Tell whether submissions can be stored.
 
-    They can when the write lock can be taken and the schema is the one this version needs.
+    They can when the write lock can be taken and the schema is the one this version needs; that
+    they can is looked up once a second at most, and that they cannot each time.
     """
-    _check_database()
+    current_readiness().confirm(current_runtime().clock)
     return _OK
 
 
-def _check_database() -> None:
+def check_database() -> None:
+    """Return when submissions can be stored; raises ServiceUnavailable and DatabaseError."""
     database = current_runtime().database
     if not schema_is_current(database):
         raise ServiceUnavailable(

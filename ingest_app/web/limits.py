@@ -11,8 +11,11 @@ from flask import Flask, Response, current_app, g
 from ingest_app.access.counters import Counters
 from ingest_app.access.identity import Identity
 from ingest_app.access.windows import WINDOW_SECONDS, Decision
-from ingest_app.errors import TooManyRequests
+from ingest_app.errors import TooManyRequests, TooManySignIns
 from ingest_app.runtime import current_runtime, runtime_of
+
+SIGN_INS_PER_MINUTE = 30
+"""With one key: it may be that of a team."""
 
 _COUNTERS = "ingest_counters"
 _POLICY = "key"
@@ -59,6 +62,16 @@ def count_request(identity: Identity) -> None:
     g.requests_of_key = decision
     if decision is not None and not decision.is_allowed:
         raise TooManyRequests(limit, retry_after_seconds(decision))
+
+
+def count_sign_in(identity: Identity) -> None:
+    """Count a sign-in with an API key, be its requests limited or not (TooManySignIns).
+
+    Each takes the write lock, which submissions and dispatching need.
+    """
+    decision = current_counters().take(f"sign-in {identity.key_name}", SIGN_INS_PER_MINUTE)
+    if decision is not None and not decision.is_allowed:
+        raise TooManySignIns(SIGN_INS_PER_MINUTE, retry_after_seconds(decision))
 
 
 def max_waiting_ids(identity: Identity) -> int | None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response, request
 from marshmallow import Schema, fields
-from werkzeug.exceptions import HTTPException, UnprocessableEntity
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnprocessableEntity
 
 from ingest_app import events
 from ingest_app.errors import (
@@ -150,7 +150,7 @@ def answer_http_exception(error: HTTPException) -> Response:
 
 
 def _detail(error: HTTPException, status: HTTPStatus) -> str:
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if type(error) is RequestEntityTooLarge:  # a subclass says itself of what
         return f"The body is larger than {current_runtime().settings.max_body_bytes} bytes."
     return _HTTP_DETAIL.get(status) or error.description or status.description
 

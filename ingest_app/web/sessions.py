@@ -21,6 +21,7 @@ from ingest_app.access.sessions import (
 )
 from ingest_app.runtime import current_runtime
 from ingest_app.web.browsers import SAFE_METHODS
+from ingest_app.web.forms import sent_form
 
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
@@ -52,12 +53,12 @@ def current_csrf_token() -> str | None:
 
 def give_session(response: Response, holder: Identity) -> None:
     """Begin a session, and give its cookie with the answer; what the browser brought ends."""
-    assert holder.key_name is not None, "a session is of a key"
+    assert holder.key_prefix is not None, "a session is of a key"
     runtime = current_runtime()
     hours = runtime.settings.session_hours
     token = begin_session(
         runtime.database,
-        holder.key_name,
+        holder.key_prefix,
         clock=runtime.clock,
         hours=hours,
         instead_of=_token_brought(),
@@ -75,8 +76,11 @@ def give_session(response: Response, holder: Identity) -> None:
 
 
 def end_session_of(response: Response) -> None:
-    """End the session that the request came with, if any, and take its cookie away."""
-    token = g.get("session_token")
+    """End the session that the request's cookie names, if any, and take the cookie away.
+
+    Also where it was an API key that said who makes the request.
+    """
+    token = _token_brought()
     if token:
         end_session(current_runtime().database, token)
     response.delete_cookie(
@@ -104,7 +108,7 @@ def _is_of_this_session(token: str) -> bool:
 def _csrf_token_sent() -> str | None:
     # A form without JavaScript can send no header.
     if CSRF_HEADER not in request.headers and request.mimetype == _FORM_TYPE:
-        return request.form.get(CSRF_FIELD)
+        return sent_form().get(CSRF_FIELD)
     return request.headers.get(CSRF_HEADER)
 
 

@@ -131,13 +131,13 @@ def create_browser_sessions() -> None:
     op.create_table(
         "browser_sessions",
         sa.Column("digest", sa.Text(), nullable=False),
-        sa.Column("key_name", sa.Text(), nullable=False),
+        sa.Column("key_prefix", sa.Text(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("expires_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(
-            ["key_name"],
-            ["api_keys.name"],
-            name=op.f("fk_browser_sessions_key_name_api_keys"),
+            ["key_prefix"],
+            ["api_keys.prefix"],
+            name=op.f("fk_browser_sessions_key_prefix_api_keys"),
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_browser_sessions")),

@@ -80,7 +80,7 @@ def test_too_many_requests_are_told_at_once_when_it_takes_long(app: Flask, new_k
     assert run("submit", 1, env=environ).exit_code == 0
     line = one_line(run("submit", 2, "--key", "k", env=environ), 4)
     assert (
-        line == f"This API key may make 1 requests a minute, and has; the next one in 61 s. {LATER}"
+        line == f"This API key may make 1 requests a minute, and has; the next one in 60 s. {LATER}"
     )
     assert network.sent_count == 2
 

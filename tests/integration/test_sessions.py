@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 
 import pytest
 from sqlalchemy import select
 
 from ingest_app.access.identity import Identity
-from ingest_app.access.keys import create_key, revoke_key
+from ingest_app.access.keys import create_key, list_keys, revoke_key
 from ingest_app.access.sessions import (
     MOST_PER_KEY,
     begin_session,
@@ -31,8 +32,13 @@ def keys(database: Database, clock: FakeClock) -> None:
     create_key(database, "bob", Role.READER, clock=clock)
 
 
+def prefix(database: Database, name: str = "ada") -> str:
+    return next(key.prefix for key in list_keys(database) if key.name == name)
+
+
 def begin(database: Database, clock: FakeClock, name: str = "ada", before: str = "") -> str:
-    return begin_session(database, name, clock=clock, hours=HOURS, instead_of=before)
+    of = prefix(database, name)
+    return begin_session(database, of, clock=clock, hours=HOURS, instead_of=before)
 
 
 def holder(database: Database, clock: FakeClock, token: str) -> str | None:
@@ -52,7 +58,11 @@ def digest(token: str) -> str:
 def test_a_session_is_its_key(database: Database, clock: FakeClock) -> None:
     token = begin(database, clock)
     assert session_holder(database, token, clock=clock) == Identity(
-        Role.SUBMITTER, key_name="ada", owner="library", max_waiting_ids=9
+        Role.SUBMITTER,
+        key_name="ada",
+        owner="library",
+        max_waiting_ids=9,
+        key_prefix=prefix(database),
     )
 
 
@@ -109,6 +119,21 @@ def test_all_of_a_key_end_when_it_is_revoked(database: Database, clock: FakeCloc
     revoke_key(database, "ada", clock=clock)
     found = [holder(database, clock, token) for token in (first, second, other)]
     assert found == [None, None, "bob"]
+    assert stored(database) == {digest(other)}
+
+
+def test_a_new_key_of_the_name_does_not_bring_them_back(
+    database: Database, clock: FakeClock
+) -> None:
+    token = begin(database, clock)
+    with closing(database.engine.raw_connection()) as by_hand:
+        # As the sqlite3 program does it, which leaves rows behind that refer to the deleted one.
+        by_hand.cursor().execute("PRAGMA foreign_keys = OFF")
+        by_hand.cursor().execute("DELETE FROM api_keys WHERE name = 'ada'")
+        by_hand.commit()
+    create_key(database, "ada", Role.OPERATOR, clock=clock)
+    assert digest(token) in stored(database)
+    assert holder(database, clock, token) is None
 
 
 def test_a_new_one_ends_what_the_browser_had(database: Database, clock: FakeClock) -> None:

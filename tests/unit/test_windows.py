@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 
-from ingest_app.access.windows import Decision, Spent, look, take
+from ingest_app.access.windows import WINDOW_SECONDS, Decision, Spent, look, take
 
 LIMIT = 5
 NOON = 28_333_334 * 60.0
@@ -30,21 +31,37 @@ def most_in_a_minute(times: list[float]) -> int:
 def test_limit_may_be_spent_at_once_and_not_more() -> None:
     allowed, spent = taken_at([NOON] * 8)
     assert len(allowed) == LIMIT
-    assert spent == [(int(NOON), LIMIT)]
+    assert spent == [(NOON, LIMIT)]
 
 
 def test_decision_says_how_much_is_left_and_when_there_is_more() -> None:
     decision, spent = take([], LIMIT, NOON + 0.25)
-    assert decision == Decision(True, LIMIT, LIMIT - 1, 60.75)
+    assert decision == Decision(True, LIMIT, LIMIT - 1, 60)
     _, spent = take(spent, LIMIT, NOON + 10)
-    assert look(spent, LIMIT, NOON + 20) == Decision(True, LIMIT, LIMIT - 2, 41)
+    assert look(spent, LIMIT, NOON + 20) == Decision(True, LIMIT, LIMIT - 2, 40.25)
 
 
 def test_what_was_taken_first_comes_back_first() -> None:
     _, spent = taken_at([NOON, NOON, NOON + 30, NOON + 30, NOON + 30])
-    assert not look(spent, LIMIT, NOON + 60.999).is_allowed
-    assert look(spent, LIMIT, NOON + 61).remaining == 2
-    assert look(spent, LIMIT, NOON + 91).remaining == LIMIT
+    assert not look(spent, LIMIT, NOON + 59.999).is_allowed
+    assert look(spent, LIMIT, NOON + 60).remaining == 2
+    assert look(spent, LIMIT, NOON + 90).remaining == LIMIT
+
+
+def test_all_of_a_second_comes_back_a_minute_after_the_last_of_it() -> None:
+    _, spent = taken_at([NOON + 0.25, NOON + 0.75])
+    assert look(spent, LIMIT, NOON + 60.5).remaining == LIMIT - 2
+    assert look(spent, LIMIT, NOON + 60.75).remaining == LIMIT
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nobody_waits_for_longer_than_the_window(seed: int) -> None:
+    rng = random.Random(seed)
+    spent: Spent = ()
+    for at in sorted(NOON + rng.uniform(0, 300) for _ in range(400)):
+        decision, spent = take(spent, 20, at)
+        assert 0 < decision.wait_seconds <= WINDOW_SECONDS
+        assert look(spent, 20, at + math.ceil(decision.wait_seconds)).remaining > decision.remaining
 
 
 def test_waiting_as_told_is_long_enough_and_not_longer() -> None:
@@ -92,12 +109,17 @@ def test_clock_that_is_set_back_locks_nobody_out() -> None:
     assert look(spent, LIMIT, back).remaining == LIMIT
     decision, spent = take(spent, LIMIT, back)
     assert decision.is_allowed
-    assert spent == [(int(back), 1)]  # what seemed to be ahead is gone
+    assert spent == [(back, 1)]  # what seemed to be ahead is gone
+
+
+def test_clock_that_is_set_back_within_a_second_gives_nothing_away() -> None:
+    _, spent = taken_at([NOON + 0.9, NOON + 0.3])
+    assert spent == [(NOON + 0.9, 2)]
 
 
 def test_limit_that_was_lowered_waits_until_enough_has_come_back() -> None:
     _, spent = taken_at([NOON, NOON + 10, NOON + 10, NOON + 20])
     refused = look(spent, 2, NOON + 30)
     assert (refused.is_allowed, refused.remaining) == (False, 0)
-    assert refused.wait_seconds == 41  # with the two of second 10
-    assert look(spent, 2, NOON + 71).is_allowed
+    assert refused.wait_seconds == 40  # with the two of second 10
+    assert look(spent, 2, NOON + 70).is_allowed

@@ -219,6 +219,51 @@ def test_proxies_are_believed_only_when_told(made: list[Flask], tmp_path: Path) 
     assert "Strict-Transport-Security" in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("prefix", "status"),
+    [
+        ("/queue", 303),
+        ("/queue/", 303),
+        ("/a/b-c_d.e~%20", 303),
+        ("/", 303),
+        ("//evil.example", 400),
+        ("/queue//evil.example", 400),
+        ("/\\evil.example", 400),
+        ("/queue/../..", 400),
+        ("/.", 400),
+        ("https://evil.example", 400),
+        ("evil.example", 400),
+        ("/queue?next=", 400),
+        ("/queue#", 400),
+        ("/\t/evil.example", 400),
+        ("/queue;a", 400),
+        ("/\xff", 400),
+        ("/" + "x" * 4_000 + "//", 400),
+    ],
+)
+def test_prefix_that_a_proxy_passes_on_leads_to_no_other_site(
+    made: list[Flask], tmp_path: Path, prefix: str, status: int
+) -> None:
+    app = make(made, tmp_path, trusted_proxy_count=1)
+    key_for(app, Role.READER)
+    answer = app.test_client().get("/", headers={"X-Forwarded-Prefix": prefix})
+    assert answer.status_code == status
+    assert ("Location" in answer.headers) == (status == 303)
+    if status == 303:
+        assert answer.location == f"{prefix.rstrip('/')}/ui/sign-in"
+
+
+@pytest.mark.parametrize("host", ["evil.example/x?", "a b", "evil.example#", "a@b", "a\\b", "\xff"])
+def test_host_that_is_no_name_is_repeated_nowhere(
+    made: list[Flask], tmp_path: Path, host: str
+) -> None:
+    client = make(made, tmp_path, trusted_proxy_count=1).test_client()
+    for path in ("/", "//sources", "/ui/sign-in"):
+        answer = client.get(path, headers={"X-Forwarded-Host": host})
+        assert answer.status_code < 500
+        assert host not in str(answer.headers), path
+
+
 def test_trusted_proxy_does_not_make_a_stranger_local(made: list[Flask], tmp_path: Path) -> None:
     client = make(made, tmp_path, trusted_proxy_count=1).test_client()
     assert client.get("/sources", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 403

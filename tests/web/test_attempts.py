@@ -18,6 +18,7 @@ from ingest_app.runtime import runtime_of
 from ingest_app.states import Role
 from ingest_app.web.attempts import FAILURES_PER_MINUTE, place_of
 from tests.support.clocks import FakeClock
+from tests.support.signing_in import make_key
 
 from .conftest import check_problem
 
@@ -97,6 +98,37 @@ def test_after_ten_failures(ask: Ask, sent: str, then: str, address: str, status
     assert ask(key(then), address) == status
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param("Basic \xff", id="base64 of another alphabet"),
+        pytest.param("Basic YQ==", id="base64 of a name without a password"),
+        pytest.param("Basic \x80:\x80", id="neither"),
+        pytest.param('Digest a="', id="a parameter without its end"),
+        pytest.param("Bearer \xff", id="a letter that no key has"),
+        pytest.param("Bearer", id="a scheme alone"),
+        pytest.param("\xff", id="no scheme"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_what_is_no_bearer_key_is_refused_and_counted(
+    client: FlaskClient, counters: Counters, sent: str
+) -> None:
+    assert make_key(client.application)
+    headers = {"Authorization": sent}
+    for _ in range(FAILURES_PER_MINUTE):
+        check_problem(client.get("/sources", headers=headers), 401)
+    check_problem(client.get("/sources", headers=headers), 429)
+    assert counters.path.exists()
+
+
+def test_scheme_is_read_in_any_case_and_blanks_are_left_out(
+    client: FlaskClient, keys: Keys
+) -> None:
+    for sent in (f"bearer {keys.anna}", f"BEARER   {keys.anna} "):
+        assert client.get("/sources", headers={"Authorization": sent}).status_code == 200
+
+
 def test_without_the_limiter_the_eleventh_guess_is_looked_at(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +186,14 @@ def _is_refusal(record: logging.LogRecord) -> bool:
         ("fe80::1%eth0", "fe80::/64"),
         ("", "none"),  # a Unix socket
         (None, "none"),
-        ("192.0.2.1:4711", "none"),  # as some proxies write it
+        ("192.0.2.1:4711", "192.0.2.1"),  # as some proxies write it
+        ("[2001:db8:1:2::9]:4711", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]", "2001:db8:1:2::/64"),
+        ("[::ffff:192.0.2.1]:4711", "192.0.2.1"),
+        ("192.0.2.1:", "none"),
+        ("[192.0.2.1", "none"),
+        ("unknown:4711", "none"),
+        ("_hidden", "none"),  # RFC 7239, section 6.3
         ("a" * 10_000, "none"),
     ],
 )

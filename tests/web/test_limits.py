@@ -13,13 +13,16 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
+from werkzeug.test import TestResponse
 
 from ingest_app import create_app
 from ingest_app.access.counters import Counters
 from ingest_app.access.keys import create_key
 from ingest_app.runtime import runtime_of
 from ingest_app.states import Role
+from ingest_app.web.limits import SIGN_INS_PER_MINUTE
 from tests.support.clocks import FakeClock
+from tests.support.signing_in import send_key
 
 from .conftest import SETTINGS, check_problem
 
@@ -61,8 +64,8 @@ def test_more_requests_than_the_key_may_make_are_told_when_to_come_again(
     clock.move(20.5)
     answer = client.get("/sources", headers=anna)
     assert "3 requests a minute" in check_problem(answer, 429)["detail"]
-    assert answer.headers["Retry-After"] == "41"
-    clock.move(40.4)
+    assert answer.headers["Retry-After"] == "40"
+    clock.move(39.4)
     assert client.get("/sources", headers=anna).headers["Retry-After"] == "1"
     clock.move(0.1)
     assert client.get("/sources", headers=anna).status_code == 200
@@ -72,9 +75,9 @@ def test_answers_say_how_many_requests_are_left(client: FlaskClient, new_key: Ne
     anna = new_key(max_requests_per_minute=2)
     told = [client.get("/sources", headers=anna).headers for _ in range(3)]
     assert [headers["RateLimit"] for headers in told] == [
-        '"key";r=1;t=61',
-        '"key";r=0;t=61',
-        '"key";r=0;t=61',
+        '"key";r=1;t=60',
+        '"key";r=0;t=60',
+        '"key";r=0;t=60',
     ]
     assert {headers["RateLimit-Policy"] for headers in told} == {'"key";q=2;w=60'}
 
@@ -140,6 +143,51 @@ def test_open_service_has_no_limits(client: FlaskClient) -> None:
     for _ in range(3):
         body = {"ids": [1, 2], "priority": "LOW"}
         assert client.post("/ingest", json=body).status_code == 200
+
+
+@pytest.fixture
+def session_count(app: Flask) -> Callable[[], int]:
+    def count() -> int:
+        with runtime_of(app).database.read() as connection:
+            return int(
+                connection.execute(text("SELECT count(*) FROM browser_sessions")).scalar_one()
+            )
+
+    return count
+
+
+def test_signing_in_counts_as_a_request_of_the_key(
+    client: FlaskClient, new_key: NewKey, session_count: Callable[[], int]
+) -> None:
+    anna = new_key(max_requests_per_minute=2)
+    key = anna["Authorization"].removeprefix("Bearer ")
+    assert send_key(client, key).headers["RateLimit"].startswith('"key";r=1;')
+    assert client.get("/sources", headers=anna).status_code == 200
+    answer = send_key(client, key, wanted="/ui/submit")
+    assert (answer.status_code, answer.mimetype) == (429, "text/html")
+    assert "2 requests a minute" in answer.text
+    assert 'value="/ui/submit"' in answer.text
+    assert answer.headers["Retry-After"]
+    assert session_count() == 1
+
+
+def test_sign_ins_are_limited_for_keys_without_a_limit_too(
+    app: Flask, new_key: NewKey, clock: FakeClock, session_count: Callable[[], int]
+) -> None:
+    one, other = (new_key(name)["Authorization"].removeprefix("Bearer ") for name in ("a", "b"))
+
+    def sign_in(key: str) -> TestResponse:
+        return send_key(app.test_client(), key)
+
+    for _ in range(SIGN_INS_PER_MINUTE):
+        assert sign_in(one).status_code == 303
+    refused = sign_in(one)
+    assert (refused.status_code, refused.mimetype) == (429, "text/html")
+    assert f"{SIGN_INS_PER_MINUTE} sign-ins a minute" in refused.text
+    assert session_count() == SIGN_INS_PER_MINUTE
+    assert sign_in(other).status_code == 303
+    clock.move(float(refused.headers["Retry-After"]))
+    assert sign_in(one).status_code == 303
 
 
 def test_requests_are_let_through_while_nothing_can_be_counted(

@@ -211,6 +211,43 @@ def test_database_that_cannot_be_read_is_a_503(
     assert answer.headers["Retry-After"]
 
 
+ODD_ACCEPT = [
+    "text/plain; version=x",
+    "text/plain; version=",
+    "text/plain;version=1.0.0\xff",
+    "text/plain; version=" + "9" * 5_000,
+    "application/openmetrics-text; version=1.x.0",
+    "application/openmetrics-text; version=1.1.made-up",
+    'application/openmetrics-text; version="1.0.0"',
+    "application/openmetrics-text; version=\xff",
+    "application/openmetrics-text; version=\xb2",  # a digit to Python, and no number
+]
+
+
+@pytest.mark.parametrize("accept", ODD_ACCEPT)
+def test_plain_form_is_answered_to_who_asks_for_no_version(
+    client: FlaskClient, accept: str
+) -> None:
+    answer = client.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert list(parse(answer.text))
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [*ODD_ACCEPT, "", ";", ",", "*", "q=x", "text/html;q=\xff", "*/*;q=-1", "\x80" * 4_000],
+)
+def test_no_route_fails_at_an_odd_accept_header(
+    app: Flask, client: FlaskClient, accept: str
+) -> None:
+    for rule in app.url_map.iter_rules():
+        if "GET" in (rule.methods or ()):
+            path = re.sub(r"<[^>]*>", "x", rule.rule)
+            answer = client.get(path, headers={"Accept": accept})
+            assert answer.status_code < 500, path
+
+
 def test_openmetrics_is_answered_to_who_asks_for_it(client: FlaskClient) -> None:
     accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
     answer = client.get("/metrics", headers={"Accept": accept})

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from ingest_app.access.keys import revoke_key
+from ingest_app.database import Database
 from ingest_app.runtime import runtime_of
 from ingest_app.states import Role
 from tests.support.clocks import HOUR, FakeClock
@@ -113,6 +114,30 @@ def test_the_cookie_signs_in_and_signing_out_ends_it(app: Flask, browser: FlaskC
     thief = app.test_client()
     thief.set_cookie(COOKIE, token)
     check_problem(thief.get("/sources"), 401)
+
+
+def test_signing_out_with_a_key_ends_the_session_of_the_cookie_too(
+    app: Flask, browser: FlaskClient, key: str
+) -> None:
+    token = browser.get_cookie(COOKIE).value
+    answer = browser.post(SIGN_OUT, headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 303
+    assert browser.get_cookie(COOKIE) is None
+    thief = app.test_client()
+    thief.set_cookie(COOKIE, token)
+    check_problem(thief.get("/sources"), 401)
+
+
+def test_signing_out_of_no_session_takes_no_write_lock(
+    client: FlaskClient, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Database) -> None:
+        raise AssertionError("the write lock was taken")
+
+    client.set_cookie(COOKIE, PLANTED)
+    monkeypatch.setattr(Database, "write", refuse)
+    answer = client.post(SIGN_OUT, headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 303
 
 
 def test_a_session_ends_in_time(browser: FlaskClient, clock: FakeClock) -> None:

@@ -14,7 +14,16 @@ from werkzeug.test import TestResponse
 from ingest_app.errors import DatabaseBusy
 from ingest_app.states import Role
 from ingest_app.web import sessions
-from tests.support.signing_in import COOKIE, SIGN_IN, SIGN_OUT, make_key, send_key, signed_in
+from ingest_app.web.forms import MOST_BYTES, MOST_FIELDS
+from tests.support.signing_in import (
+    COOKIE,
+    OWN_PAGE,
+    SIGN_IN,
+    SIGN_OUT,
+    make_key,
+    send_key,
+    signed_in,
+)
 
 from .conftest import check_problem
 
@@ -175,6 +184,39 @@ def test_a_wrong_key_is_refused_on_the_page(visitor: FlaskClient, sent: str) -> 
     assert 'name="next" value="/ui/submit"' in answer.text
     assert "Set-Cookie" not in answer.headers
     assert not sent or sent not in answer.text
+
+
+MANY_PARTS: dict[str, object] = {
+    "data": {f"f{number}": "x" for number in range(MOST_FIELDS + 1)},
+    "content_type": "multipart/form-data",
+}
+MANY_BYTES: dict[str, object] = {"data": {"key": "x" * MOST_BYTES}}
+TOO_LARGE = [pytest.param(MANY_PARTS, id="fields"), pytest.param(MANY_BYTES, id="bytes")]
+
+
+@pytest.mark.parametrize("form", TOO_LARGE)
+def test_a_form_that_is_too_large_is_refused_on_the_page(
+    visitor: FlaskClient, form: dict[str, Any]
+) -> None:
+    answer = visitor.post(SIGN_IN, headers=OWN_PAGE, **form)
+    assert (answer.status_code, answer.mimetype) == (413, "text/html")
+    assert f"{MOST_BYTES:,} bytes and {MOST_FIELDS} fields; this has more" in answer.text
+    assert 'name="next" value="/"' in answer.text
+
+
+@pytest.mark.parametrize("form", TOO_LARGE)
+def test_a_form_of_another_site_is_refused_before_it_is_read(
+    visitor: FlaskClient, form: dict[str, Any]
+) -> None:
+    assert visitor.post(SIGN_IN, **form).status_code == 403
+
+
+def test_a_form_beside_a_cookie_is_no_larger(reader: FlaskClient) -> None:
+    data = {"csrf_token": "x" * MOST_BYTES}
+    assert "16,384" in check_problem(reader.post(SIGN_OUT, data=data), 413)["detail"]
+    page = reader.post(SIGN_OUT, data=data, headers=HTML)
+    assert (page.status_code, page.mimetype) == (413, "text/html")
+    assert "16,384" in check_problem(reader.post("/ingest", data=data), 413)["detail"]
 
 
 def test_a_database_that_is_busy_is_explained_on_the_page(
