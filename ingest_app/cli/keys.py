@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ingest_app.access.keys import ApiKey
 
 _COLUMNS = ("NAME", "ROLE", "OWNER", "KEY", "WAITING IDS", "REQUESTS/MIN", "CREATED", "REVOKED")
+_MADE = ", which there was not and was made now"
 
 
 @click.group(short_help="API keys: create, list, revoke.")
@@ -53,9 +54,14 @@ def create(
 ) -> None:
     """Create a key called NAME and print it: this once, for nothing can read it again."""
     from ingest_app.access.keys import create_key  # noqa: PLC0415 (clients do without)
-    from ingest_app.application import configured_database  # noqa: PLC0415
+    from ingest_app.application import (  # noqa: PLC0415
+        configured_database,
+        configured_database_path,
+    )
     from ingest_app.clock import SystemClock  # noqa: PLC0415
 
+    path = configured_database_path()
+    is_new = not path.exists()
     with configured_database(may_make=True) as database:
         token = create_key(
             database,
@@ -66,12 +72,10 @@ def create(
             max_waiting_ids=max_waiting_ids,
             max_requests_per_minute=max_requests_per_minute,
         )
-    if as_json:
-        print_json({"name": name, "role": role, "owner": owner or name, "key": token.text})
-        return
-    say(token.text)
-    whose = f"owner {owner or name}"
-    note(f"{name}: role {role}, {whose}. Keep the key: it is shown this once.")
+    told = {"name": name, "role": role, "owner": owner or name, "key": token.text}
+    _tell_once({**told, "database": str(path)}, as_json=as_json)
+    # Without the settings of the service it opens nothing, and nobody would know why.
+    note(f"It opens the service whose database is {path}{_MADE if is_new else ''}.")
 
 
 @keys.command(name="list")
@@ -107,6 +111,15 @@ def revoke(*, name: str, as_json: bool) -> None:
         print_entry(key)
     else:
         say(f"{name} is revoked.")
+
+
+def _tell_once(told: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    say(told["key"])
+    whose = f"role {told['role']}, owner {told['owner']}"
+    note(f"{told['name']}: {whose}. Keep the key: it is shown this once.")
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:

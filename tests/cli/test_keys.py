@@ -103,8 +103,19 @@ def test_first_key_may_be_created_before_the_first_start(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INGEST_INSTANCE_PATH", str(tmp_path / "new"))
-    assert run("keys", "create", "anna", "--role", "operator").exit_code == 0
+    created = run("keys", "create", "anna", "--role", "operator")
+    assert created.exit_code == 0
     assert (tmp_path / "new" / "ingest.db").exists()
+    assert f"{tmp_path / 'new' / 'ingest.db'}, which there was not" in created.stderr
+
+
+@pytest.mark.usefixtures("there")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_create_says_which_database_the_key_is_in(
+    app: Flask, run: Run, options: tuple[str, ...]
+) -> None:
+    created = run("keys", "create", "anna", "--role", "operator", *options)
+    assert created.stderr.endswith(f"whose database is {app.instance_path}/ingest.db.\n")
 
 
 def test_without_a_key_a_closed_service_refuses_and_says_how_to_send_one(

@@ -27,16 +27,9 @@ def create(queue: Queue, name: str = "anna", role: Role = Role.READER, **more: o
 
 def test_holder_is_who_it_was_created_for(queue: Queue) -> None:
     token = create(queue, owner="team", max_waiting_ids=10, max_requests_per_minute=5)
-<<<<<<< HEAD
-    holder = Identity(Role.READER, "anna", "team", 10, 5)
+    holder = Identity(Role.READER, "anna", "team", 10, 5, token.prefix)
     assert match_key(queue.database, token) == KeyMatch(holder)
     assert match_key(queue.database, create(queue, "bert")).holder.owner == "bert"
-=======
-    assert holder_of(queue.database, token) == Identity(
-        Role.READER, "anna", "team", 10, 5, token.prefix
-    )
-    assert holder_of(queue.database, create(queue, "bert")).owner == "bert"
->>>>>>> mA
 
 
 def test_key_itself_is_nowhere_in_the_database(queue: Queue) -> None:
