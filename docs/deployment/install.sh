@@ -1,8 +1,9 @@
 #!/bin/sh
 # sh docs/deployment/install.sh [REVISION [FOLDER]]    (in a checkout; HEAD and /opt/ingest)
 #
-# Installs a commit of this checkout into an environment of its own. From an export: `pip install .` would also
-# put into the package what an earlier build left in build/, migrations of another version among it.
+# Installs a commit of this checkout into an environment of its own. From an export: `pip install .`
+# would also put into the package what an earlier build left in build/, migrations of another
+# version among it.
 set -eu
 
 revision=${1:-HEAD}

@@ -43,7 +43,8 @@ _UNDER_A_PATH = """\
     #     proxy_pass http://127.0.0.1:8000/;
     # }
 """
-"""What docs/deployment/nginx.conf proposes."""
+_METRICS_CLOSED = "    # location = /metrics { deny all; }\n"
+"""Both as docs/deployment/nginx.conf proposes them."""
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +91,12 @@ class Front:
 
 @contextmanager
 def nginx_before(
-    service: Service, folder: Path, authority: trustme.CA, *, under_a_path: bool = False
+    service: Service,
+    folder: Path,
+    authority: trustme.CA,
+    *,
+    under_a_path: bool = False,
+    metrics_closed: bool = False,
 ) -> Iterator[Front]:
     """The nginx of docs/deployment, with ports and certificate of this test."""
     folder.mkdir()
@@ -106,6 +112,8 @@ def nginx_before(
         }
         if under_a_path:
             changes[_UNDER_A_PATH] = _UNDER_A_PATH.replace("# ", "")
+        if metrics_closed:
+            changes[_METRICS_CLOSED] = _METRICS_CLOSED.replace("# ", "")
         changes["127.0.0.1:8000"] = urlsplit(service.url).netloc
         ours = _changed((DEPLOYMENT / "nginx.conf").read_text(), changes)
         configuration = folder / "nginx.conf"

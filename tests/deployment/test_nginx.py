@@ -81,6 +81,15 @@ def test_what_is_too_large_is_refused_by_the_service_with_a_reason(front: Front)
     assert json.loads(told)["detail"]
 
 
+def test_metrics_can_be_closed_to_all_that_comes_through_nginx(
+    service: Service, front: Front, authority: trustme.CA, tmp_path: Path
+) -> None:
+    assert front.ask("/metrics")[0].status == 200
+    with nginx_before(service, tmp_path / "nginx", authority, metrics_closed=True) as closed:
+        assert closed.ask("/metrics")[0].status == 403
+        assert closed.ask("/healthz")[0].status == 200
+
+
 def test_plain_http_leads_to_https(front: Front) -> None:
     connection = HTTPConnection("127.0.0.1", front.plain_port)
     connection.request("GET", "/sources?x=1", headers={"Host": NAME})

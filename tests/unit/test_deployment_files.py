@@ -111,10 +111,23 @@ def test_unit_gives_more_time_than_the_service_takes_to_stop() -> None:
     assert int(seconds[1]) > gunicorn_defaults.graceful_timeout + 5
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "ingest.service", "nginx.conf", "Dockerfile"])
+@pytest.mark.parametrize(
+    "name",
+    ["compose.yaml", "ingest.service", "ingest-backup.service", "nginx.conf", "Dockerfile"],
+)
 def test_every_setting_that_is_named_exists(name: str) -> None:
     named = set(re.findall(r"\bINGEST_[A-Z_]+", (DEPLOYMENT / name).read_text()))
     assert named - VARIABLES == set()
+
+
+def test_backup_has_the_environment_of_the_service() -> None:
+    environment = r"(?m)^(?:User|Group|Environment=INGEST_\w+|EnvironmentFile)=.*$"
+    ours, theirs = (
+        set(re.findall(environment, (DEPLOYMENT / f"{name}.service").read_text()))
+        for name in ("ingest", "ingest-backup")
+    )
+    assert len(ours) == 5
+    assert ours == theirs
 
 
 def test_nginx_takes_a_little_more_than_the_service() -> None:
