@@ -115,7 +115,8 @@ class _SeenTurn:
 def test_those_who_wait_for_a_check_share_what_it_finds(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, failure: DatabaseBusy | None
 ) -> None:
-    turn, go_on, checks = _SeenTurn(), threading.Event(), []
+    turn, go_on = _SeenTurn(), threading.Event()
+    checks: list[None] = []
 
     def check() -> None:
         checks.append(None)
