@@ -105,6 +105,8 @@ def test_full_disk_makes_the_service_unready(tmp_path: Path) -> None:
     ):
         disk.fill()
         _Work(service).submit_until_refused()
+        # For a second it believes what it found before the disk was full.
+        until(lambda: service.get("/readyz").status_code != 200, "/readyz notices")
         unready = service.get("/readyz")
         disk.empty()
         service.wait_until_ready()

@@ -116,7 +116,7 @@ def test_those_who_wait_for_a_check_share_what_it_finds(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, failure: DatabaseBusy | None
 ) -> None:
     turn, go_on = _SeenTurn(), threading.Event()
-    checks: list[object] = []
+    checks: list[None] = []
 
     def check() -> None:
         checks.append(None)
