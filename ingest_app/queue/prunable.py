@@ -7,7 +7,7 @@ ingestion is marked. From that mark on nobody is shown it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal_column,
     select,
     tuple_,
+    type_coerce,
     update,
 )
 
@@ -31,8 +32,9 @@ from ingest_app.queue.ending import HAS_UNENDED, IS_SEEN_UNDER_WAY
 MARKED_AT_ONCE = 20
 """How many are marked in one transaction."""
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _TIME = ingestions.c.ended_at.type
+# As it is stored: a person may have written it in another form, and it is to be found again.
+_STORED_END = type_coerce(ingestions.c.ended_at, Text)
 _THE_INGESTION = bindparam("the_ingestion", type_=Text)
 _BEFORE = bindparam("before", type_=_TIME)
 _IS_TO_BE_TOLD = exists().where(
@@ -40,22 +42,22 @@ _IS_TO_BE_TOLD = exists().where(
     webhook_deliveries.c.next_attempt_at.is_not(None),
 )
 
-_PLACE = tuple_(ingestions.c.ended_at, ingestions.c.id)
+_PLACE = tuple_(_STORED_END, ingestions.c.id)
 _ENDED = (
-    select(ingestions.c.id, ingestions.c.ended_at, HAS_UNENDED.label("has_unended"))
+    select(ingestions.c.id, _STORED_END.label("ended_at"), HAS_UNENDED.label("has_unended"))
     .where(
         ingestions.c.ended_at < _BEFORE,
         ingestions.c.pruned_at.is_(None),
         ~_IS_TO_BE_TOLD,
-        tuple_(bindparam("after_time", type_=_TIME), bindparam("after_id", type_=Text)) < _PLACE,
+        tuple_(bindparam("after_time", type_=Text), bindparam("after_id", type_=Text)) < _PLACE,
     )
-    .order_by(ingestions.c.ended_at, ingestions.c.id)
+    .order_by(_STORED_END, ingestions.c.id)
     .limit(literal_column(str(MARKED_AT_ONCE)))
 )
 _AS_IT_WAS = (
     ingestions.c.id == _THE_INGESTION,
     ingestions.c.pruned_at.is_(None),
-    ingestions.c.ended_at == bindparam("the_end", type_=_TIME),
+    bindparam("the_end", type_=Text) == _STORED_END,
 )
 _MARK = (
     update(ingestions)
@@ -88,11 +90,11 @@ def marked(connection: Connection) -> Sequence[str]:
 
 
 def mark_ended(database: Database, before: datetime, *, clock: Clock) -> Iterator[Sequence[str]]:
-    """Mark what ended before this time, some at a time, oldest first; their ids.
+    """Mark what ended before this time, some at a time, oldest first; their ids, perhaps none.
 
     Each has a state of its own again once it is retried: who comes first, wins.
     """
-    after: dict[str, Any] = {"after_time": _LONG_AGO, "after_id": ""}
+    after: dict[str, Any] = {"after_time": "", "after_id": ""}
     while True:
         with database.read() as connection:
             found = fetch_all(connection, _ENDED, {"before": before, **after})

@@ -147,7 +147,10 @@ def prune(database: Database, before: datetime, *, clock: Clock, wait: Wait) -> 
         left_over = marked(connection)
     sweep.clear(left_over)
     for ids in mark_ended(database, before, clock=clock):
-        sweep.clear(ids)
+        if ids:
+            sweep.clear(ids)
+        else:
+            sweep.rest(0.0)
         if sweep.done.was_interrupted:
             break
     return sweep.done
@@ -185,6 +188,10 @@ class _Sweep:
             portion.delete(connection, self.done)
         held_seconds = max(0.0, self._clock.read().seconds_since(began))
         self.done.longest_lock_seconds = max(self.done.longest_lock_seconds, held_seconds)
+        self.rest(held_seconds)
+
+    def rest(self, held_seconds: float) -> None:
+        """Leave the write lock to others that was held for so long."""
         self.done.was_interrupted = self._wait(pause_seconds_after(held_seconds))
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import Text, bindparam, update
 
 from ingest_app.database import Database
 from ingest_app.errors import UnknownIngestion
@@ -34,7 +34,7 @@ TIME = ingestions.c.ended_at.type
 MARK_ALL = (
     update(ingestions)
     .where(
-        ingestions.c.id == bindparam("the_ingestion"), bindparam("the_end", type_=TIME).is_not(None)
+        ingestions.c.id == bindparam("the_ingestion"), bindparam("the_end", type_=Text).is_not(None)
     )
     .values(pruned_at=bindparam("the_time", type_=TIME))
 )
@@ -106,6 +106,40 @@ def test_count_says_what_would_go(queue: Queue) -> None:
         counted = count_prunable(connection, queue.clock.read().at - timedelta(days=1))
     assert tuple(counted) == (1, 2, 6)
     assert len(kept(queue)) == 2
+
+
+@pytest.mark.parametrize("end", ["", "Z", ".5", ".5Z", "+00:00", ".1234567"])
+def test_end_that_a_person_wrote_is_one_in_every_form_that_may_be_stored(
+    queue: Queue, end: str
+) -> None:
+    ended(queue)
+    queue.clock.move(1)
+    ended(queue)
+    queue.clock.move(2 * DAY)
+    queue.change("UPDATE ingestions SET ended_at = substr(ended_at, 1, 19) || :it", it=end)
+    with queue.database.read() as connection:
+        counted = count_prunable(connection, queue.clock.read().at - timedelta(days=1))
+    assert counted.ingestion_count == 2
+    assert prune_all(queue).ingestion_count == 2
+
+
+def test_run_that_finds_only_what_is_under_way_again_rests_and_ends_when_it_is_told_to(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prunable, "_ENDED", prunable._ENDED.limit(1))
+    for _ in range(3):
+        ended(queue)
+        queue.clock.move(1)
+    queue.change("UPDATE batches SET status = 'yet_to_start', completed_at = NULL")
+    queue.clock.move(2 * DAY)
+    pauses: list[float] = []
+
+    def stop_at_the_second(pause_seconds: float) -> bool:
+        pauses.append(pause_seconds)
+        return len(pauses) == 2
+
+    assert prune_all(queue, stop_at_the_second).was_interrupted
+    assert pauses == [pruning.LEAST_PAUSE_SECONDS] * 2
 
 
 @pytest.mark.parametrize("id_count", [6, 4_501])
