@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Text,
+    Update,
     bindparam,
     case,
     exists,
@@ -93,13 +94,10 @@ under the write lock. It does not see a batch to which a person gave another sou
 _TIME = bindparam("the_time", type_=ingestions.c.ended_at.type)
 _END = (
     update(ingestions)
-    .where(
-        ingestions.c.id == bindparam("the_ingestion"),
-        ingestions.c.ended_at.is_(None),
-        ~HAS_UNENDED,
-    )
+    .where(ingestions.c.id == bindparam("the_ingestion"), ~HAS_UNENDED)
     .values(ended_at=_TIME)
 )
+_END_FORGOTTEN = _END.where(ingestions.c.ended_at.is_(None))
 _ADD_DELIVERIES = insert(webhook_deliveries).from_select(
     ["endpoint", "ingestion_id", "ended_at", "next_attempt_at"],
     select(
@@ -140,10 +138,16 @@ _FAR_AHEAD = datetime.max.replace(tzinfo=UTC)
 def note_end(connection: Connection, ingestion_id: str, now: datetime) -> bool:
     """Record that none of its batches waits or is in flight any more; False while one does.
 
-    Every endpoint is to be told of it (`webhook_deliveries`).
+    To be called in the transaction that has ended one of them, so that an end which was recorded
+    before, until a person put that batch under way again, is another one. Every endpoint is to be
+    told of it (`webhook_deliveries`).
     """
+    return _note(connection, _END, ingestion_id, now)
+
+
+def _note(connection: Connection, end: Update, ingestion_id: str, now: datetime) -> bool:
     ended = {"the_ingestion": ingestion_id, "the_time": now}
-    has_ended = change(connection, _END, ended) == 1
+    has_ended = change(connection, end, ended) == 1
     if has_ended and change(connection, _ADD_DELIVERIES, ended):
         delivery_added.send()
     return has_ended
@@ -163,7 +167,8 @@ def note_forgotten_ends(database: Database, *, clock: Clock) -> Iterator[int]:
             found = fetch_all(connection, _FORGOTTEN, step)
         for row in found:
             with database.write() as connection:
-                note_end(connection, row.id, clock.read().at)
+                # Not of a batch that ends here, so another may have recorded it meanwhile.
+                _note(connection, _END_FORGOTTEN, row.id, clock.read().at)
         yield len(found)
         if first is None:
             return

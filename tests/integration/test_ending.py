@@ -60,6 +60,12 @@ def deliveries(queue: Queue) -> list[tuple[object, ...]]:
     )
 
 
+def cancelled_and_back(queue: Queue, claim: Claim) -> None:
+    queue.release(claim)
+    ((ingestion_id,),) = queue.rows("SELECT id FROM ingestions")
+    cancel_ingestion(queue.database, str(ingestion_id), clock=queue.clock)
+
+
 ENDS: dict[str, Callable[[Queue, Claim], None]] = {
     "completed": lambda queue, claim: queue.complete(claim),
     "failed": lambda queue, claim: queue.fail(claim),
@@ -163,6 +169,53 @@ def test_without_an_endpoint_there_is_nobody_to_tell(queue: Queue) -> None:
     assert deliveries(queue) == []
 
 
+AGAIN_BY_HAND = "UPDATE batches SET status = 'yet_to_start', completed_at = NULL"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [*ENDS.values(), cancelled_and_back],
+    ids=[*ENDS.keys(), "cancelled"],
+)
+def test_batch_that_a_person_put_back_ends_it_anew_and_that_is_told(
+    queue: Queue, end: Callable[[Queue, Claim], None]
+) -> None:
+    keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
+    ingestion_id = queue.submit(range(6))
+    queue.complete(queue.claim())
+    queue.complete(queue.claim())
+    first = as_stored(queue)
+    queue.clock.move(3_600)
+    queue.change(AGAIN_BY_HAND)
+    queue.complete(queue.claim())
+    assert ended_at(queue) == [first]
+    queue.clock.move(10)
+    end(queue, queue.claim())
+    last = as_stored(queue)
+    assert ended_at(queue) == [last]
+    assert [row[1:3] for row in deliveries(queue)] == [(ingestion_id, first), (ingestion_id, last)]
+
+
+def test_forgotten_end_that_another_has_just_noted_is_not_noted_again(
+    queue: Queue, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
+    ingestion_id = queue.submit()
+    queue.change(CANCEL_BY_HAND)
+    read = ending.fetch_all
+
+    def read_and_be_outrun(connection: Any, *given: Any) -> Any:
+        found = read(connection, *given)
+        with queue.database.write() as other:
+            ending.note_end(other, ingestion_id, queue.clock.read().at)
+        queue.clock.move(1)
+        return found
+
+    monkeypatch.setattr(ending, "fetch_all", read_and_be_outrun)
+    jobs.run()
+    assert len(deliveries(queue)) == 1
+
+
 def test_without_the_note_it_is_seen_not_to_end(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +290,7 @@ def test_fault_of_the_database_only_postpones_the_round(
         def fail(*_: object) -> None:
             raise DatabaseBusy("busy")
 
-        patch.setattr(ending, "note_end", fail)
+        patch.setattr(ending, "_note", fail)
         jobs.run()
     assert "ends_postponed reason=busy" in caplog.text
     assert ended_at(queue) == [None]
