@@ -7,14 +7,23 @@ knew nothing of it would call an upstream too early, or let somebody in who is s
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
 
 from ingest_app import sqlite
 from ingest_app.clock import Moment
-from ingest_app.models import api_keys, browser_sessions, sources
+from ingest_app.models import (
+    api_keys,
+    browser_sessions,
+    dispatch_counting,
+    dispatch_totals,
+    request_totals,
+    sources,
+    uncounted_dispatches,
+)
 from ingest_app.prepared import change
 from ingest_app.queue import pacing
 from ingest_app.queue.columns import slot_columns
@@ -22,7 +31,11 @@ from ingest_app.queue.statements import ADD_SOURCE, UPDATE_SOURCE
 
 _RowOfTable = Mapping[str, Any]
 
+_TOTALS = (dispatch_totals, request_totals)
 _SLOTS = select(sources.c.name, sources.c.slot_interval_seconds)
+_COUNTED_UP_TO = select(dispatch_counting.c.counted_up_to)
+_COUNT_FROM = update(dispatch_counting)
+_FORGET_UNCOUNTED = delete(uncounted_dispatches)
 _END_SESSIONS = delete(browser_sessions)
 
 
@@ -31,11 +44,16 @@ class Replaced:
     """What is carried over of the replaced database, rows as they are stored.
 
     sequences: the greatest id that each table has given away.
+    totals: what the counters stood at, by table.
+    counting, uncounted: how far the ledger was counted.
     """
 
     sources: Sequence[_RowOfTable] = ()
     keys: Sequence[_RowOfTable] = ()
     sequences: Sequence[_RowOfTable] = ()
+    totals: Mapping[str, Sequence[_RowOfTable]] = field(default_factory=dict)
+    counting: Sequence[_RowOfTable] = ()
+    uncounted: Sequence[_RowOfTable] = ()
 
 
 def read_replaced(driver: Any) -> Replaced:
@@ -47,6 +65,9 @@ def read_replaced(driver: Any) -> Replaced:
         sources=_rows(driver, sources.name),
         keys=_rows(driver, api_keys.name),
         sequences=_rows(driver, "sqlite_sequence"),
+        totals={table.name: _rows(driver, table.name) for table in _TOTALS},
+        counting=_rows(driver, dispatch_counting.name),
+        uncounted=_rows(driver, uncounted_dispatches.name),
     )
 
 
@@ -66,6 +87,7 @@ def carry_over(
     change(connection, _END_SESSIONS, {})
     for row in replaced.sequences:
         sqlite.raise_newest_id(connection, row["name"], row["seq"])
+    _carry_totals(connection, replaced)
 
 
 def _wait_a_whole_interval(
@@ -77,11 +99,22 @@ def _wait_a_whole_interval(
         connection.execute(ADD_SOURCE, {"name": name})
     for name in {*source_names, *found}:
         # When another interval is in force later, the slot moves with it; see `pacing.opening`.
-        # One of zero says nothing, and then the pace starts anew at the first claim.
-        interval_seconds = found.get(name) or 0.0
-        margin_seconds = pacing.margin_seconds(interval_seconds)
-        slot = pacing.next_slot(now, interval_seconds, margin_seconds)
+        slot = pacing.slot_after_unknown(now, found.get(name) or 0.0)
         change(connection, UPDATE_SOURCE, {"the_source": name, **slot_columns(slot)})
+
+
+def _carry_totals(connection: Connection, replaced: Replaced) -> None:
+    """Let no counter go down, nor count again what the replaced database has counted."""
+    for table in _TOTALS:
+        for row in replaced.totals.get(table.name, ()):
+            _put_greater(connection, table, row)
+    counted_up_to = connection.scalar(_COUNTED_UP_TO) or 0
+    for row in replaced.counting:
+        if row["counted_up_to"] > counted_up_to:
+            change(connection, _COUNT_FROM, {"counted_up_to": row["counted_up_to"]})
+            change(connection, _FORGET_UNCOUNTED, {})
+            for uncounted in replaced.uncounted:
+                _put(connection, uncounted_dispatches.name, uncounted)
 
 
 def _rows(driver: Any, table: str) -> Sequence[_RowOfTable]:
@@ -101,3 +134,12 @@ def _put(connection: Connection, table: str, row: _RowOfTable) -> None:
     connection.exec_driver_sql(
         f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", tuple(kept.values())
     )
+
+
+def _put_greater(connection: Connection, table: Table, row: _RowOfTable) -> None:
+    """Store a row of sums; where there is one with the same key, the greater of both sums."""
+    sums = [column.name for column in table.columns if not column.primary_key]
+    new = insert(table).values(dict(row))
+    greater = {name: func.max(table.c[name], new.excluded[name]) for name in sums}
+    key = [*table.primary_key]
+    connection.execute(new.on_conflict_do_update(index_elements=key, set_=greater))

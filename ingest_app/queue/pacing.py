@@ -51,6 +51,17 @@ def next_slot(now: Moment, interval_seconds: float, margin: float) -> Slot:
     return Slot(now.later(interval_seconds + margin), interval_seconds, margin)
 
 
+def slot_after_unknown(now: Moment, interval_seconds: float) -> Slot:
+    """The slot of a source whose last call is not known, but was not later than now.
+
+    interval_seconds: 0 when none was in force; whichever is later, all of it is waited for.
+    """
+    if interval_seconds:
+        return next_slot(now, interval_seconds, margin_seconds(interval_seconds))
+    # By its margin it is told from that of a source without a limit, which says nothing.
+    return next_slot(now, 0.0, _MARGIN_MOST_SECONDS)
+
+
 def opening(slot: Slot, interval_seconds: float) -> Moment | None:
     """When the slot opens under the interval in force; it may have changed since."""
     if slot.opens is None:
@@ -71,7 +82,8 @@ def says_nothing(slot: Slot, interval_seconds: float, now: Moment) -> bool:
     So it is after a time without a limit, when calls had no margin to keep, and when the slot is so
     far away that only a wall clock set back explains it. (The boot clock cannot be set.)
     """
-    if slot.opens is not None and slot.interval_seconds == 0 and interval_seconds > 0:
+    had_no_limit = slot.opens is not None and not (slot.interval_seconds or slot.margin_seconds)
+    if had_no_limit and interval_seconds > 0:
         return True
     return _clock_was_set_back(slot, interval_seconds, now)
 

@@ -23,9 +23,9 @@ from ingest_app.models import (
     dispatches,
     uncounted_dispatches,
 )
-from ingest_app.prepared import Row, change, change_each, fetch_all, fetch_one, fetch_value
+from ingest_app.prepared import Row, change, change_each, fetch_all, fetch_one
 from ingest_app.queue.wasted_slots import count_wasted_slots
-from ingest_app.sqlite import newest_id, seconds_between
+from ingest_app.sqlite import seconds_between
 
 LATENESS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the buckets of lateness in seconds; a last one has none."""
@@ -51,9 +51,12 @@ _COLUMNS = (
     dispatches.c.interval_seconds,
     _LATE.label("late_seconds"),
 )
-_STEP = select(*_COLUMNS).where(
-    dispatches.c.id > bindparam("the_start", type_=Integer),
-    dispatches.c.id <= bindparam("the_end", type_=Integer),
+# By rows, since a restore may leave a gap of millions of ids.
+_STEP = (
+    select(*_COLUMNS)
+    .where(dispatches.c.id > bindparam("the_start", type_=Integer))
+    .order_by(dispatches.c.id)
+    .limit(bindparam("the_most", type_=Integer))
 )
 # An outer join, so that SQLite never begins with the ledger; and for rows that were deleted.
 _HELD_OVER = select(uncounted_dispatches.c.dispatch_id, *_COLUMNS).join_from(
@@ -62,7 +65,6 @@ _HELD_OVER = select(uncounted_dispatches.c.dispatch_id, *_COLUMNS).join_from(
     dispatches.c.id == uncounted_dispatches.c.dispatch_id,
     isouter=True,
 )
-_NEWEST = newest_id(dispatches.name)
 _COUNTING = select(dispatch_counting.c.counted_up_to, dispatch_counting.c.step_count)
 _ADVANCE = (
     update(dispatch_counting)
@@ -168,15 +170,14 @@ def _take_step(database: Database) -> bool:
 
 def _look(connection: Connection) -> _Step:
     counting = fetch_one(connection, _COUNTING, {})
-    newest = fetch_value(connection, _NEWEST, {}) or 0
-    end = min(counting.counted_up_to + STEP_SIZE, newest)
-    rows = fetch_all(connection, _STEP, {"the_start": counting.counted_up_to, "the_end": end})
+    which = {"the_start": counting.counted_up_to, "the_most": STEP_SIZE}
+    rows = fetch_all(connection, _STEP, which)
     held_over = fetch_all(connection, _HELD_OVER, {})
     ended = [row for row in (*rows, *held_over) if row.outcome is not None]
     return _Step(
         number=counting.step_count,
-        end=end,
-        is_last=end == newest,
+        end=rows[-1].id if rows else counting.counted_up_to,
+        is_last=len(rows) < STEP_SIZE,
         sums=_sum_up(connection, ended),
         open_ids=[row.id for row in rows if row.outcome is None],
         # Also what is not in the ledger any more.

@@ -26,9 +26,17 @@ from ingest_app.maintenance.compacting import compact
 from ingest_app.maintenance.copying import make_standalone
 from ingest_app.maintenance.partial import Partial, beside
 from ingest_app.maintenance.restoring import Restored, restore
+from ingest_app.metrics.request_totals import (
+    Bucket,
+    Kind,
+    Sums,
+    add_request_totals,
+    read_request_totals,
+)
 from ingest_app.migrating import migrate
 from ingest_app.queue.control import pause_source
 from ingest_app.queue.refusing import Wait
+from ingest_app.queue.totals import count_dispatches, read_totals
 from ingest_app.verifying import verify
 from tests.integration.test_migrations import alembic
 from tests.support.queues import Queue, opened
@@ -241,10 +249,11 @@ def test_so_it_does_when_its_interval_was_changed_or_it_was_never_used(
     restored_at = queue.clock.read()
     for name in ("default", "catalog"):
         source = again.using(name=name, interval_seconds=interval_seconds)
+        queue.clock.move(interval_seconds / 2)  # not from whenever there is something to do
         source.submit()
         assert source.refused().reason is Wait.SLOT
         waited_seconds = source.claim_in_turn().claimed.seconds_since(restored_at)
-        assert waited_seconds >= interval_seconds
+        assert interval_seconds <= waited_seconds < interval_seconds + 0.1
         queue.clock.now = restored_at
 
 
@@ -292,6 +301,48 @@ def test_ids_that_were_given_away_are_given_to_no_other(
     assert after.dispatch_id > claim.dispatch_id
     assert again.rows("SELECT max(id) FROM batches") == [(7,)]
     assert verify(again.database).holds
+
+
+def counters(queue: Queue) -> tuple[Any, Any]:
+    count_dispatches(queue.database)
+    with queue.database.read() as connection:
+        return dict(read_totals(connection)), dict(read_request_totals(connection))
+
+
+def test_counters_do_not_go_down_and_count_nothing_twice(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    kind = Kind("/status", "GET", "2xx")
+    queue.submit(range(30))
+    slow = queue.claim_in_turn()
+    for _ in range(2):
+        queue.complete(queue.claim_in_turn())
+    with queue.database.write() as connection:
+        add_request_totals(connection, {Bucket(kind, "0.1"): Sums(2, 0.1)})
+    count_dispatches(queue.database)
+    queue.complete(queue.claim_in_turn())  # not counted yet
+    back_up(database_path, file)
+    queue.fail(slow)
+    queue.complete(queue.claim_in_turn())
+    with queue.database.write() as connection:
+        add_request_totals(connection, {Bucket(kind, "0.1"): Sums(1, 0.1)})
+    before = counters(queue)
+    put_back(queue, database_path, file)
+    assert counters(again) == before
+    again.complete(again.claim_in_turn())
+    assert counters(again)[0]["default"].outcomes == {"completed": 5, "failed": 1}
+
+
+def test_counters_of_an_emptier_database_take_nothing_from_those_of_the_backup(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    take(queue, database_path, file)
+    count_dispatches(queue.database)
+    queue.change("DELETE FROM dispatches")
+    queue.change("DELETE FROM dispatch_totals")
+    queue.change("UPDATE dispatch_counting SET counted_up_to = 0")
+    put_back(queue, database_path, file)
+    assert counters(again)[0]["default"].outcomes == {"completed": 1}
 
 
 def test_restore_where_the_old_database_cannot_be_read_says_so_and_keeps_it(
