@@ -11,6 +11,7 @@ import pytest
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.errors import DatabaseBusy, TooManyWaiting
 from ingest_app.forgotten_ends import ForgottenEnds
+from ingest_app.prepared import fetch_all
 from ingest_app.queue import ending
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.control import cancel_ingestion, retry_ingestion
@@ -202,7 +203,7 @@ def test_forgotten_end_that_another_has_just_noted_is_not_noted_again(
     keep_endpoint(queue.database, is_wanted=True, clock=queue.clock)
     ingestion_id = queue.submit()
     queue.change(CANCEL_BY_HAND)
-    read = ending.fetch_all
+    read = fetch_all
 
     def read_and_be_outrun(connection: Any, *given: Any) -> Any:
         found = read(connection, *given)
