@@ -32,6 +32,17 @@ def schema_is_current(database: Database) -> bool:
     return schema_revision(database) == _head()
 
 
+def check_schema(database: Database) -> None:
+    """Raise MigrationError, which says what helps, when it is not that of this code."""
+    revision = schema_revision(database)
+    _check_not_newer(revision)
+    if revision != _head():
+        raise MigrationError(
+            f"The schema of {database.engine.url.database} is not that of this version: ingest db"
+            " upgrade brings it to it."
+        )
+
+
 def schema_revision(database: Database) -> str | None:
     """The revision of the database's schema; None when it has none yet."""
     with database.read() as connection:

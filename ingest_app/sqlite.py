@@ -67,6 +67,8 @@ _ERRORS: dict[int, type[DatabaseError]] = {
     26: DatabaseUnavailable,  # SQLITE_NOTADB
 }
 
+_DAMAGED = (11, 26)  # SQLITE_CORRUPT, SQLITE_NOTADB
+
 # SQLite's own table, which may be changed like any other.
 _SEQUENCES = table("sqlite_sequence", column("name", Text), column("seq", Integer))
 _RESERVE = (
@@ -190,6 +192,11 @@ def translate(error: BaseException | None) -> type[DatabaseError] | None:
     """Our error for one of the driver's; None when it is a mistake in a statement, not a fault."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else _ERRORS.get(code & 0xFF)
+
+
+def is_damage(error: BaseException) -> bool:
+    """True when an error of the driver's says that the file is broken, or no database."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def array_elements(array: ColumnElement[str]) -> FromClause:

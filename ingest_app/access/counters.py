@@ -39,6 +39,11 @@ _COMPLAINT_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
+def path_beside(database_path: Path) -> Path:
+    """Where the counts of a service with this database are."""
+    return database_path.with_name(f"{database_path.stem}-limits.db")
+
+
 class Counters:
     """How often something happened in the last minute, by the name of its bucket."""
 
@@ -49,7 +54,7 @@ class Counters:
 
         patience_seconds: how long one count may wait for others.
         """
-        self.path = database_path.with_name(f"{database_path.stem}-limits.db")
+        self.path = path_beside(database_path)
         self._database_path = database_path
         self._clock = clock
         self._patience_seconds = patience_seconds

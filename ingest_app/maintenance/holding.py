@@ -22,10 +22,10 @@ _LOCK_BYTES = 512
 
 @contextmanager
 def held(path: Path) -> Iterator[Any | None]:
-    """Hold a database exclusively; a connection that reads it, or None when it cannot be read.
+    """Hold a database exclusively; a connection that reads it, or None when it is damaged.
 
     What was in its log is in the file then, and nothing is beside it. Raises MaintenanceRefused
-    when another process has it open.
+    when another process has it open, and DatabaseError when it cannot be opened for another reason.
     """
     with ExitStack() as stack:
         try:
@@ -37,6 +37,8 @@ def held(path: Path) -> Iterator[Any | None]:
                 raise
             if kind is DatabaseBusy:
                 raise _in_use(path) from error
+            if not sqlite.is_damage(error):
+                raise kind(f"{path} cannot be opened for this: {error}.") from error
             stack.enter_context(_held_unread(path))
             connection = None
         yield connection

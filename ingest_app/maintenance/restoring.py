@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +22,12 @@ from ingest_app.maintenance.copying import (
     opened,
 )
 from ingest_app.maintenance.holding import held
+from ingest_app.maintenance.naming import speaking_of
 from ingest_app.maintenance.partial import SIDE_FILES, Partial, beside, name_too
 from ingest_app.queue.ending import mend_ends
-from ingest_app.sqlite import translate
-from ingest_app.verifying import verify
+from ingest_app.sqlite import is_damage, translate
+from ingest_app.verifying import Finding, verify
+from ingest_app.verifying.findings import DAMAGED, ORPHANED
 
 
 @dataclass(frozen=True)
@@ -33,29 +35,41 @@ class Restored:
     """What was done.
 
     kept: the database that was there, under its new name; None when there was none.
-    was_read: False when nothing could be carried over, since there was none or it cannot be read.
+    was_read: False when nothing could be carried over, since there was none or it is damaged.
+    findings: what in it speaks against the promises.
     """
 
     kept: Path | None
     was_read: bool
+    findings: Sequence[Finding] = ()
 
 
-def restore(file: Path, database: Path, source_names: Collection[str], *, clock: Clock) -> Restored:
+def restore(
+    file: Path,
+    database: Path,
+    source_names: Collection[str],
+    *,
+    clock: Clock,
+    despite_findings: bool = False,
+) -> Restored:
     """Verify a backup and put a copy of it in the place of a database that nobody has open.
 
     The file is migrated where it is older, its sources wait a whole interval from now, and what the
     replaced database knew of them, of keys and of ids given away is carried over. Raises
     MaintenanceRefused, MigrationError, DatabaseError and OSError; then the database that was there
     is as it was.
-    source_names: those of the settings.
+    source_names: those of the settings. despite_findings: do it also where its history speaks
+        against a promise; what is damaged is refused all the same.
     """
     database = database.resolve()
     if database.exists() and file.exists() and file.samefile(database):
         raise MaintenanceRefused(f"{file} is the database itself.")
     database.parent.mkdir(parents=True, exist_ok=True)
     with beside(database) as partial:
-        copy_database(file, partial.path)
-        _check(partial.path, file, clock)
+        with speaking_of(file, partial):
+            copy_database(file, partial.path)
+            findings = _check(partial.path, file, clock)
+        _refuse(file, findings, despite_findings=despite_findings)
         with _replaced(database) as (is_there, replaced):
             known = replaced or Replaced()
             with opened(partial.path) as copy, copy.write() as connection:
@@ -63,10 +77,10 @@ def restore(file: Path, database: Path, source_names: Collection[str], *, clock:
             make_standalone(partial.path)
             kept = _free_name(database, clock.read().at) if is_there else None
             _put_in_place(partial, kept)
-    return Restored(kept, was_read=replaced is not None)
+    return Restored(kept, was_read=replaced is not None, findings=findings)
 
 
-def _check(copy: Path, file: Path, clock: Clock) -> None:
+def _check(copy: Path, file: Path, clock: Clock) -> Sequence[Finding]:
     with opened(copy, is_to_be_written=False) as database:
         check_is_ours(database, file)
     migrate_copy(copy)
@@ -74,13 +88,22 @@ def _check(copy: Path, file: Path, clock: Clock) -> None:
         # A person may have edited the original just before the backup.
         mend_ends(database, clock=clock)
     with opened(copy, is_to_be_written=False) as database:
-        report = verify(database)
-    if not report.holds:
-        first = report.findings[0]
-        raise MaintenanceRefused(
-            f"{file} does not verify, `ingest verify` has {len(report.findings)} findings:"
-            f" {first.what} ({first.where})"
-        )
+        return verify(database).findings
+
+
+def _refuse(file: Path, findings: Sequence[Finding], *, despite_findings: bool) -> None:
+    if not findings:
+        return
+    broken = [finding for finding in findings if finding.what in (DAMAGED, ORPHANED)]
+    first = (broken or findings)[0]
+    says = (
+        f"{file} does not verify, `ingest verify` has {len(findings)} findings:"
+        f" {first.what} ({first.where})"
+    )
+    if broken:
+        raise MaintenanceRefused(says)
+    if not despite_findings:
+        raise MaintenanceRefused(f"{says} --despite-findings restores it all the same.")
 
 
 @contextmanager
@@ -97,9 +120,12 @@ def _read(driver: Any) -> Replaced | None:
     try:
         return read_replaced(driver)
     except Exception as error:
-        if translate(error) is None:
+        if is_damage(error):
+            return None
+        kind = translate(error)
+        if kind is None:
             raise
-        return None
+        raise kind(f"What the database knows cannot be read: {error}.") from error
 
 
 def _put_in_place(partial: Partial, kept: Path | None) -> None:

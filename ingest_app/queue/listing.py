@@ -95,6 +95,12 @@ def read_ended(
         return None if row is None else _look_up(connection, row)
 
 
+def has_batches(database: Database, ingestion_id: str) -> bool:
+    """False when a person has deleted them."""
+    with database.read() as connection:
+        return connection.execute(_STATUS, {"the_ingestion": ingestion_id}).first() is not None
+
+
 def list_ingestions(
     database: Database, wanted: Wanted, *, limit: int, after: Place | None = None
 ) -> ListPage:

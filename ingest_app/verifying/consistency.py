@@ -12,7 +12,7 @@ from ingest_app.clock import Moment
 from ingest_app.models import batches, dispatches, packed_batches
 from ingest_app.queue.columns import TRIGGERED, lease_is_over
 from ingest_app.source_sections import LONGEST_LEASE_SECONDS
-from ingest_app.verifying.findings import Finding
+from ingest_app.verifying.findings import DAMAGED, ENDED_OTHERWISE, ORPHANED, Finding
 
 _OVERDUE_SECONDS = 60.0
 """So long after its end a lease should have been taken back by any running service."""
@@ -127,7 +127,7 @@ _RULES = (
     ),
     _Rule(
         "P8",
-        "Whether an ingestion has ended is noted otherwise than its batches say.",
+        ENDED_OTHERWISE,
         """
         SELECT 'ingestion ' || i.id FROM ingestions i
         WHERE i.pruned_at IS NULL AND (i.ended_at IS NULL) <> (
@@ -179,14 +179,14 @@ def find_contradictions(connection: Connection, now: Moment) -> list[Finding]:
     """
     damage = sqlite.find_damage(connection)
     if damage:
-        return [Finding("file", "The database file is damaged.", where) for where in damage]
+        return [Finding("file", DAMAGED, where) for where in damage]
     broken = [
         Finding(rule.promise, rule.what, where)
         for rule in _RULES
         for where in connection.scalars(text(rule.query))
     ]
     orphans = sqlite.find_orphans(connection)
-    referring = [Finding("P8", "A row refers to a missing one.", where) for where in orphans]
+    referring = [Finding("P8", ORPHANED, where) for where in orphans]
     return [*broken, *referring, *_stuck(connection, now)]
 
 

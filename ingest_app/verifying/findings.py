@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DAMAGED = "The database file is damaged."
+ORPHANED = "A row refers to a missing one."
+ENDED_OTHERWISE = "Whether an ingestion has ended is noted otherwise than its batches say."
+"""Unlike the others, a restore mends it."""
+
 
 @dataclass(frozen=True)
 class Finding:

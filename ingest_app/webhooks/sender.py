@@ -23,7 +23,7 @@ from ingest_app.queue.deliveries import (
     seconds_until_due,
 )
 from ingest_app.queue.endpoints import keep_endpoint
-from ingest_app.queue.listing import IngestionEntry, read_ended
+from ingest_app.queue.listing import IngestionEntry, has_batches, read_ended
 from ingest_app.runtime import Runtime
 from ingest_app.states import ENDS
 from ingest_app.webhooks.endpoint import Endpoint
@@ -44,7 +44,8 @@ _STOP_SECONDS = 5.0
 
 _JOIN_SECONDS = 0.1
 
-_NOTHING_TO_TELL = "It was retried since, so it had not ended; there is nothing to tell."
+_UNDER_WAY_AGAIN = "It was put under way again since, so it had not ended; nothing is told."
+_NO_BATCHES = "It has no batches any more, so how it ended is not known; nothing is told."
 
 Describe = Callable[[IngestionEntry], Mapping[str, Any]]
 """What the API answers of an ingestion, for JSON."""
@@ -167,8 +168,10 @@ class Sender:
         return message_of(ingestion_id, entry.status, ended_at, self._describe(entry))
 
     def _drop(self, delivery: Delivery) -> None:
-        drop = partial(drop_delivery, reason=_NOTHING_TO_TELL)
-        self._write(delivery, drop, "webhook_given_up", reason=_NOTHING_TO_TELL)
+        is_kept = has_batches(self._runtime.database, delivery.ingestion_id)
+        reason = _UNDER_WAY_AGAIN if is_kept else _NO_BATCHES
+        drop = partial(drop_delivery, reason=reason)
+        self._write(delivery, drop, "webhook_given_up", reason=reason)
 
     def _record(self, delivery: Delivery, answer: Answer) -> None:
         jitter = random.random()

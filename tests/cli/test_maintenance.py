@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,28 @@ def test_backup_says_what_it_has_written(ingest: Any, tmp_path: Path) -> None:
     assert told["bytes"] == (tmp_path / "two.db").stat().st_size
     assert told["database"] == str(tmp_path / "ingest.db")
     assert told["seconds"] >= 0
+    assert told["findings"] == []
+
+
+def test_what_speaks_against_a_promise_is_told_with_the_backup_and_may_be_restored(
+    ingest: Any, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "ingest.db")) as connection, connection:
+        connection.execute("DELETE FROM records")
+    file = tmp_path / "one.db"
+    told = ingest("backup", file)
+    assert told.exit_code == 1
+    assert "P" in told.stderr
+    assert "--despite-findings" in told.stderr
+    told = ingest("backup", file, "--force", "--json")
+    assert (told.exit_code, len(json.loads(told.stdout)["findings"])) == (1, 1)
+    told = ingest("backup", file, "--force", "--no-verify", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["findings"]) == (0, None)
+    refused = ingest("restore", file, "--yes")
+    assert (refused.exit_code, "--despite-findings" in refused.stderr) == (2, True)
+    done = ingest("restore", file, "--yes", "--despite-findings", "--json")
+    assert done.exit_code == 0
+    assert len(json.loads(done.stdout)["findings"]) == 1
 
 
 def test_backup_that_exists_is_replaced_only_by_force(ingest: Any, tmp_path: Path) -> None:

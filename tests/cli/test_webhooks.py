@@ -113,10 +113,15 @@ def test_without_a_database_there_is_nothing_to_list(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_database_of_another_version_is_left_alone(queue: Queue) -> None:
-    queue.change("UPDATE alembic_version SET version_num = '0003'")
+@pytest.mark.parametrize(
+    ("revision", "helps"),
+    [("0003", "ingest db upgrade"), ("9999", "install the version that wrote it")],
+)
+def test_database_of_another_version_is_left_alone(queue: Queue, revision: str, helps: str) -> None:
+    queue.change("UPDATE alembic_version SET version_num = :it", it=revision)
     result = run()
-    assert (result.exit_code, "ingest db upgrade" in result.stderr) == (2, True)
+    assert (result.exit_code, helps in result.stderr) == (2, True)
+    assert ("ingest db upgrade" in result.stderr) is (revision == "0003")
 
 
 def test_secret_is_a_new_one_each_time() -> None:

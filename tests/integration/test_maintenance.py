@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from itertools import count
 from pathlib import Path
@@ -19,12 +19,19 @@ from sqlalchemy import Connection, create_engine
 
 from ingest_app import sqlite
 from ingest_app.database import Database
-from ingest_app.errors import DatabaseUnavailable, IngestError, MaintenanceRefused
+from ingest_app.errors import (
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnavailable,
+    IngestError,
+    MaintenanceRefused,
+)
 from ingest_app.maintenance import backing_up, carrying, copying, partial, restoring
 from ingest_app.maintenance.backing_up import back_up
 from ingest_app.maintenance.compacting import compact
 from ingest_app.maintenance.copying import make_standalone
 from ingest_app.maintenance.partial import Partial, beside
+from ingest_app.maintenance.proving import find_in_backup
 from ingest_app.maintenance.restoring import Restored, restore
 from ingest_app.metrics.request_totals import (
     Bucket,
@@ -528,6 +535,115 @@ def refused(queue: Queue, database_path: Path, file: Path, why: str) -> None:
         restore(file, database_path, {"default"}, clock=queue.clock)
     assert content(database_path) == before
     assert {*database_path.parent.iterdir()} <= names
+
+
+def test_backup_says_at_once_what_its_restore_would_refuse_and_that_may_be_overridden(
+    queue: Queue, database_path: Path, file: Path, again: Queue
+) -> None:
+    queue.submit()
+    queue.complete(queue.claim_in_turn())
+    queue.change("UPDATE batches SET status = 'yet_to_start', completed_at = NULL")
+    queue.complete(queue.claim_in_turn())
+    back_up(database_path, file)
+    found = find_in_backup(file)
+    assert [each.promise for each in found] == ["P7"]
+    refused(queue, database_path, file, "--despite-findings")
+    done = restore(file, database_path, {"default"}, clock=queue.clock, despite_findings=True)
+    assert done.findings == tuple(found)
+    assert again.rows("SELECT status FROM batches") == [("completed",)]
+
+
+def test_backup_says_nothing_of_what_its_restore_mends_or_migrates(
+    queue: Queue, database_path: Path, file: Path
+) -> None:
+    queue.submit()
+    queue.change("UPDATE ingestions SET ended_at = created_at")
+    back_up(database_path, file)
+    assert not verify(queue.database).holds
+    assert find_in_backup(file) == []
+    with opened(file) as copy:
+        alembic(copy, command.downgrade, "0004")
+    assert find_in_backup(file) is None
+
+
+def test_damage_is_refused_despite_findings(queue: Queue, database_path: Path, file: Path) -> None:
+    take(queue, database_path, file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM batches WHERE id = 1")
+    queue.database.engine.dispose()
+    with pytest.raises(MaintenanceRefused, match="refers to a missing one"):
+        restore(file, database_path, {"default"}, clock=queue.clock, despite_findings=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ingest.db-wal", "ingest.db-shm", "ingest.db-journal", "ingest-limits.db"],
+)
+def test_backup_does_not_take_the_name_of_a_file_beside_the_database(
+    queue: Queue, database_path: Path, tmp_path: Path, name: str
+) -> None:
+    queue.submit()
+    place = database_path.with_name(name)
+    is_there, link = place.exists(), tmp_path / "link.db"
+    link.symlink_to(place)
+    for file in (place, link):
+        with pytest.raises(MaintenanceRefused, match="uses beside"):
+            back_up(database_path, file, may_replace=True)
+    assert place.exists() is is_there
+    assert verify(queue.database).holds
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(13, DatabaseFull), (8, DatabaseUnavailable), (14, DatabaseUnavailable)]
+)
+def test_only_what_is_damaged_is_taken_for_it(
+    queue: Queue,
+    database_path: Path,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: type[DatabaseError],
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    before = content(database_path)
+    error: Any = sqlite.driver_error()("as SQLite says")
+    error.sqlite_errorcode = code
+
+    def fail(*_: object) -> None:
+        raise error
+
+    for name in ("holding._fold_in_log", "restoring.read_replaced"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ingest_app.maintenance.{name}", fail)
+            with pytest.raises(kind, match="as SQLite says"):
+                restore(file, database_path, {"default"}, clock=queue.clock)
+    monkeypatch.setattr("ingest_app.maintenance.holding._fold_in_log", fail)
+    with pytest.raises(kind, match="as SQLite says"):
+        compact(database_path)
+    assert content(database_path) == before
+
+
+def test_errors_name_the_file_that_was_given(
+    queue: Queue, database_path: Path, file: Path, tmp_path: Path
+) -> None:
+    take(queue, database_path, file)
+    queue.database.engine.dispose()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    copy = file.with_name("copy of it.db")
+    cases: list[tuple[Path, Callable[[], object]]]
+    cases = [(file, lambda: restore(file, database_path, {"default"}, clock=queue.clock))]
+    cases += [(file, lambda: back_up(file, copy))]
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"x" * 10_000)
+    cases += [(broken, lambda: restore(broken, database_path, {"default"}, clock=queue.clock))]
+    cases += [(broken, lambda: back_up(broken, copy))]
+    for named, fail in cases:
+        with pytest.raises(IngestError) as raised:
+            fail()
+        assert str(named) in str(raised.value)
+        assert ".partial" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

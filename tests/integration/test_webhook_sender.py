@@ -233,13 +233,22 @@ def test_time_to_wait_that_the_endpoint_names_is_kept(rig: Rig) -> None:
     assert len(rig.upstream.seen) == 2
 
 
+def test_of_what_has_no_batches_any_more_nothing_is_told_and_that_is_said(rig: Rig) -> None:
+    rig.end()
+    rig.queue.change("DELETE FROM batches")
+    rig.sender.send_next()
+    state, error = rig.state()
+    assert (state, str(error)[:22]) == ("given_up", "It has no batches any ")
+    assert rig.upstream.seen == []
+
+
 def test_of_what_was_retried_since_there_is_nothing_to_tell(rig: Rig) -> None:
     ingestion_id = rig.queue.submit()
     rig.queue.fail(rig.queue.claim())
     retry_ingestion(rig.queue.database, ingestion_id)
     rig.sender.send_next()
     state, error = rig.state()
-    assert (state, str(error)[:22]) == ("given_up", "It was retried since, ")
+    assert (state, str(error)[:22]) == ("given_up", "It was put under way a")
     rig.queue.clock.move(1)
     rig.queue.complete(rig.queue.claim())
     rig.sender.send_next()
