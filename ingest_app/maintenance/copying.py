@@ -69,7 +69,10 @@ def check_is_ours(database: Database, path: Path) -> None:
     if revision is None:
         raise MaintenanceRefused(f"{path} is not a database of this service.")
     if not is_of_this_service(revision):
-        raise MaintenanceRefused(f"{path} has the schema {revision}, which this version lacks.")
+        raise MaintenanceRefused(
+            f"{path} has the schema {revision}, which this version lacks: install the version that"
+            " wrote it."
+        )
 
 
 def migrate_copy(copy: Path) -> None:
