@@ -14,7 +14,7 @@ from ingest_app import processes, sqlite
 from ingest_app.access.keys import is_open
 from ingest_app.clock import SystemClock
 from ingest_app.dashboard import register_dashboard
-from ingest_app.database import Database, make_folder_of, open_for_reading, parse_url
+from ingest_app.database import Database, make_file_of, open_for_reading, parse_url
 from ingest_app.dispatcher import Dispatcher
 from ingest_app.environment import read_environment, warn_of_unknown_settings
 from ingest_app.errors import NoDatabase, SettingsError
@@ -146,7 +146,7 @@ def _has_table(database: Database, name: str) -> bool:
 
 @contextmanager
 def _opened(url: URL) -> Iterator[Database]:
-    make_folder_of(url)
+    make_file_of(url)
     database = Database(create_engine(url, **sqlite.engine_options()))
     try:
         yield database
@@ -182,7 +182,7 @@ def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
 
 def _open_database(app: Flask, settings: Settings) -> Database:
     url = parse_url(settings.database_url, Path(app.instance_path))
-    make_folder_of(url)
+    make_file_of(url)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = sqlite.engine_options()
     db.init_app(app)

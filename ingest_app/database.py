@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
@@ -15,6 +16,8 @@ from ingest_app import sqlite
 from ingest_app.errors import DatabaseBusy, NoDatabase, SettingsError
 from ingest_app.group_commit import GroupCommit, Result
 from ingest_app.prepared import run_plainly
+
+_FILE_MODE = 0o660
 
 
 def parse_url(url: str, instance_path: Path) -> URL:
@@ -32,15 +35,18 @@ def parse_url(url: str, instance_path: Path) -> URL:
     return parsed.set(database=str(instance_path / str(parsed.database)))
 
 
-def make_folder_of(url: URL) -> None:
-    """Make the folder of the database file if it is missing (SettingsError)."""
-    folder = Path(str(url.database)).parent
+def make_file_of(url: URL) -> None:
+    """Make the database file if it is missing, and its folder (SettingsError).
+
+    Nobody but owner and group may read it, whatever the umask: what was fetched is in it.
+    """
+    path = Path(str(url.database))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, _FILE_MODE))
     except OSError as error:
-        raise SettingsError(
-            f"The folder {folder} for the database cannot be made: {error}."
-        ) from error
+        raise SettingsError(f"The database {path} cannot be made: {error}.") from error
 
 
 def open_for_reading(path: Path) -> Database:

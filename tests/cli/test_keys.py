@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import time
 from pathlib import Path
 
@@ -139,3 +141,15 @@ def test_key_that_cannot_be_one_is_not_shown(run: Run) -> None:
     told = one_line(run("sources", env={"INGEST_API_KEY": "secret\nX: y"}), 2)
     assert "INGEST_API_KEY" in told
     assert "secret" not in told
+
+
+def test_database_that_is_made_is_for_owner_and_group_alone(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGEST_INSTANCE_PATH", str(tmp_path / "new"))
+    before = os.umask(0)
+    try:
+        run("keys", "create", "anna", "--role", "operator")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new" / "ingest.db").stat().st_mode) == 0o660
