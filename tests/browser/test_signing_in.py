@@ -169,7 +169,7 @@ def test_without_tls_another_site_signs_nobody_in(plain_page: Any, closed: Close
     plain_page.route(EVIL, lambda route: route.fulfill(body=body, content_type="text/html"))
     plain_page.goto(EVIL)
     plain_page.get_by_role("button", name="Win").click()
-    expect(plain_page.get_by_role("alert")).to_contain_text("Only the service's own page")
+    expect(plain_page.get_by_role("alert")).to_contain_text("A page of another site")
     assert plain_page.context.cookies() == []
 
 

@@ -74,6 +74,7 @@ def test_reloads_under_load_refuse_no_request_and_lose_and_double_nothing(
 ) -> None:
     settings = {"interval_seconds": 0.1, "simulated_latency_seconds": 0.2}
     with running(tmp_path, TWO_WORKERS, **settings) as service, Clients("reload") as clients:
+        service.wait_for_workers(2)  # it is ready as soon as one of them is
         clients.aim_at(service)
         for _ in range(2):
             _reload(service)
