@@ -6,8 +6,9 @@ docs/settings.md is that print; a setting without a sentence fails tests/unit/te
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
 _LONGEST_SECONDS = 366 * 86_400.0
 
@@ -57,3 +58,17 @@ def described(says: str, *, takes: str | None = None, default: str | None = None
     """
     told = {"description": says, "takes": takes, "default": default}
     return {key: value for key, value in told.items() if value is not None}
+
+
+def split_http_url(url: str) -> SplitResult:
+    """The parts of an address that can be called (ValidationError, which does not quote it)."""
+    if any(c.isspace() or not c.isprintable() for c in url):
+        raise ValidationError("It has a space, a line break or another control character.")
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        raise ValidationError("It does not begin with http:// or https:// and a host.")
+    return parts

@@ -10,10 +10,10 @@ import binascii
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
+from ingest_app.setting_fields import split_http_url
 from ingest_app.source_sections import filled
 
 _PREFIX = "whsec_"
@@ -62,15 +62,7 @@ def _read(
 
 
 def _check_url(url: str) -> None:
-    if any(c.isspace() or not c.isprintable() for c in url):
-        raise ValidationError("It has a space, a line break or another control character.")
-    try:
-        parts = urlsplit(url)
-        is_complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        is_complete = False
-    if not is_complete:
-        raise ValidationError("It does not begin with http:// or https:// and a host.")
+    parts = split_http_url(url)
     if "@" in parts.netloc:
         raise ValidationError("It has a user in it; what is sent is signed instead.")
     if "#" in url:

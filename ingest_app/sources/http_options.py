@@ -6,13 +6,20 @@ import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 from urllib3.util.ssl_ import create_urllib3_context
 
-from ingest_app.setting_fields import choice, count, described, flag, seconds, text
+from ingest_app.setting_fields import (
+    choice,
+    count,
+    described,
+    flag,
+    seconds,
+    split_http_url,
+    text,
+)
 from ingest_app.sources.templates import (
     ALL,
     EACH,
@@ -29,15 +36,7 @@ _PLACEHOLDER = re.compile(r"\{ids?\}")
 
 
 def _check_url(value: str) -> None:
-    if any(c.isspace() or not c.isprintable() for c in value):
-        raise ValidationError("It has a space, a line break or another control character.")
-    try:
-        parts = urlsplit(value)
-        is_complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        is_complete = False
-    if not is_complete:
-        raise ValidationError("It does not begin with http:// or https:// and a host.")
+    parts = split_http_url(value)
     _check_parts(value, parts.netloc)
 
 
