@@ -46,7 +46,7 @@ def a_death(service: Service) -> list[Kill]:
 
 
 def _first_in_flight(service: Service) -> Dispatch:
-    return until(service.ledger().in_flight, "a batch is in flight")[0]
+    return until(lambda: service.ledger().in_flight(), "a batch is in flight")[0]
 
 
 @pytest.mark.faults
