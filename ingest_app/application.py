@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import URL, create_engine, inspect
@@ -40,6 +41,14 @@ from ingest_app.web import register_web
 from ingest_app.web.access import needed_roles
 from ingest_app.web.entries import IngestionEntrySchema
 from ingest_app.webhooks import Webhooks
+
+
+class _Application(Flask):
+    """Flask for functions that are not coroutines; it would ask that of each at every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
 
 
 def create_app(overrides: Mapping[str, object] | None = None) -> Flask:
@@ -172,7 +181,7 @@ def _instance_path(given: Mapping[str, object]) -> Path:
 def _configure(overrides: Mapping[str, object]) -> tuple[Flask, Settings]:
     given = {**read_environment(), **overrides}
     # What is static has blueprints of its own.
-    app = Flask(__package__, static_folder=None, instance_path=instance_path_of(given))
+    app = _Application(__package__, static_folder=None, instance_path=instance_path_of(given))
     app.url_map.merge_slashes = False  # else a redirect, to wherever the request says this is
     settings = load_settings(
         Path(app.instance_path), given, options_of=options_of, environ=os.environ

@@ -79,6 +79,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """The same for a single statement, which is a transaction of its own."""
+        with _our_errors(), self._by_hand.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that holds the write lock from its start; on disk when it has ended."""
         whole: Connection | None = getattr(self._as_one, "whole", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ingest_app.errors import DatabaseUnavailable
@@ -32,7 +33,7 @@ class FileGuard:
 
     def _present(self) -> tuple[int, int] | None:
         try:
-            found = self._path.stat()
+            found = os.stat(self._path)
         except FileNotFoundError:  # or an address that is no plain path
             return None
         return found.st_dev, found.st_ino

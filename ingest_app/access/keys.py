@@ -108,7 +108,7 @@ def create_key(
 
 def list_keys(database: Database) -> Sequence[ApiKey]:
     """All keys, the oldest first, revoked ones too."""
-    with database.read() as connection:
+    with database.look() as connection:
         return [_api_key(row) for row in fetch_all(connection, _ALL, {})]
 
 
@@ -128,13 +128,13 @@ def revoke_key(database: Database, name: str, *, clock: Clock) -> ApiKey:
 
 def is_open(database: Database) -> bool:
     """True while no key was ever created, so that nobody needs one."""
-    with database.read() as connection:
+    with database.look() as connection:
         return fetch_value(connection, _ANY, {}) is None
 
 
 def match_key(database: Database, token: Token) -> KeyMatch | None:
     """What is known of the key that this one says it is; None when none begins so."""
-    with database.read() as connection:
+    with database.look() as connection:
         row = fetch_first(connection, _BY_PREFIX, {"the_prefix": token.prefix})
     if row is None:
         return None
@@ -144,7 +144,7 @@ def match_key(database: Database, token: Token) -> KeyMatch | None:
 
 def owns(database: Database, owner: str, ingestion_id: str) -> bool:
     """True when the ingestion was submitted with a key of this owner."""
-    with database.read() as connection:
+    with database.look() as connection:
         which = {"the_ingestion": ingestion_id, "the_owner": owner}
         return fetch_value(connection, _IS_OF, which) is not None
 

@@ -104,7 +104,7 @@ def session_holder(database: Database, token: str, *, clock: Clock) -> Identity 
     if not _FORM.fullmatch(token):
         return None
     which = {"the_digest": _digest(token), "now": clock.read().at}
-    with database.read() as connection:
+    with database.look() as connection:
         row = fetch_first(connection, _HOLDER, which)
     return row and identity_in(row)
 

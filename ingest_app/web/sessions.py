@@ -113,7 +113,8 @@ def _csrf_token_sent() -> str | None:
 
 
 def _token_brought() -> str | None:
-    return request.cookies.get(_cookie_name())
+    # Most clients bring none at all.
+    return request.cookies.get(_cookie_name()) if "Cookie" in request.headers else None
 
 
 def _cookie_name() -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ingest_app import sqlite
+from ingest_app.access.keys import is_open
 from ingest_app.database import Database
 from ingest_app.errors import (
     DatabaseBusy,
@@ -91,6 +92,14 @@ def test_reader_sees_one_snapshot_while_a_writer_commits(queue: Queue) -> None:
         queue.submit()
         assert connection.execute(count).scalar_one() == 0
     assert queue.rows("SELECT count(*) FROM ingestions") == [(1,)]
+
+
+def test_look_holds_on_to_no_snapshot(queue: Queue) -> None:
+    count = text("SELECT count(*) FROM ingestions")
+    with queue.database.look() as connection:
+        assert connection.execute(count).scalar_one() == 0
+        queue.submit()
+        assert connection.execute(count).scalar_one() == 1
 
 
 def test_reading_transaction_that_writes_after_another_wrote_is_seen_to_fail(
@@ -229,6 +238,16 @@ def test_file_that_cannot_be_read_is_database_unavailable(
 ) -> None:
     with opened(spoil(database_path)) as database, pytest.raises(DatabaseUnavailable):
         Queue(database, queue.source, queue.clock).rows("SELECT * FROM batches")
+
+
+@pytest.mark.parametrize("spoil", BROKEN)
+def test_file_that_cannot_be_looked_at_is_database_unavailable(
+    database_path: Path,
+    queue: Queue,  # noqa: ARG001 - makes the file
+    spoil: Callable[[Path], str],
+) -> None:
+    with opened(spoil(database_path)) as database, pytest.raises(DatabaseUnavailable):
+        is_open(database)
 
 
 @pytest.mark.parametrize("spoil", BROKEN)
