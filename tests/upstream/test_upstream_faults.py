@@ -103,7 +103,8 @@ def test_breaker_lets_one_call_through_at_a_time(
 ) -> None:
     failing_count = BREAKER_FAILURE_COUNT + 3
     upstream.behaviour = at_first(failing_count, says(500))
-    with ingesting(tmp_path, upstream, max_attempts=100) as service:
+    # Long enough to record a failure before the next slot, and shorter than the shortest pause.
+    with ingesting(tmp_path, upstream, interval_seconds=0.3, max_attempts=100) as service:
         service.ingest(range(1, 31))
         ledger = service.wait_until_all_ended()
     calls = upstream.calls
