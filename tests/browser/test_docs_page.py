@@ -38,8 +38,10 @@ def test_the_console_shows_what_the_policy_refuses(page: Any, idle_address: str)
     # The negative control of the test above.
     complaints = complaints_of(page)
     page.goto(f"{idle_address}/docs")
-    page.evaluate("document.body.append(document.createElement('script'))")
-    page.evaluate("document.querySelector('body > script:last-of-type').textContent = '1'")
-    page.evaluate("fetch('/nowhere')")
+    with page.expect_console_message(lambda message: "Content Security Policy" in message.text):
+        page.evaluate("document.body.append(document.createElement('script'))")
+        page.evaluate("document.querySelector('body > script:last-of-type').textContent = '1'")
+    with page.expect_console_message(lambda message: "404" in message.text):
+        page.evaluate("fetch('/nowhere')")
     assert any("Content Security Policy" in complaint for complaint in complaints)
     assert any("404" in complaint for complaint in complaints)

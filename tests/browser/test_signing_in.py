@@ -220,7 +220,8 @@ def test_what_is_in_the_form_is_not_lost_without_a_warning(
         dialog.dismiss()
 
     page.on("dialog", stay)
-    page.locator("#banner").get_by_role("link", name="Sign in").click(no_wait_after=True)
+    with page.expect_event("dialog"):
+        page.locator("#banner").get_by_role("link", name="Sign in").click(no_wait_after=True)
     expect(page.get_by_label("Paste them")).to_have_value("1, 2, 3")
     assert questions == ["beforeunload"]
 

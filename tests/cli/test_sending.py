@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import signal
-import socket
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError
 from ingest_app.client import Client
 from ingest_app.errors import RequestFailed
 from tests.support.adapters import LosingAnswers, Said, Scripted
+from tests.support.ports import held_port
 
 from .conftest import Run, one_line, runner_of, stored_ids
 
@@ -243,10 +243,8 @@ def test_what_was_sent_once_stays_in_doubt() -> None:
 
 
 def test_real_refusal_of_a_connection_is_known() -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    with pytest.raises(RequestFailed) as found:
+    holder, port = held_port()
+    with holder, pytest.raises(RequestFailed) as found:
         Client(f"http://127.0.0.1:{port}", sleep=lambda _: None).sources()
     assert not found.value.may_have_arrived
 

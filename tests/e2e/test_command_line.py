@@ -21,6 +21,7 @@ pytestmark = pytest.mark.e2e
 
 INGEST = str(Path(sys.executable).with_name("ingest"))
 SETTINGS = {"interval_seconds": 0.2, "simulated_latency_seconds": 0}
+UNDER_WAY = re.compile(r"━.*\D(?:[1-9]|[12]\d)/30.*done \d\d:\d\d:\d\d")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -56,11 +57,10 @@ def in_terminal(environ: dict[str, str], *arguments: str) -> AbstractContextMana
 def test_terminal_shows_a_bar_and_ctrl_c_leaves_the_work_running(
     service: Service, environ: dict[str, str]
 ) -> None:
-    ingestion_id = service.ingest(range(30))
+    # More than is fetched while the command starts, also on a busy machine.
+    ingestion_id = service.ingest(range(90))
     with in_terminal(environ, "watch", ingestion_id, "--every", "0.1") as screen:
-        screen.read_until(
-            lambda shown: re.search(r"━.*[1-9]/10.*done \d\d:\d\d:\d\d", shown) is not None
-        )
+        screen.read_until(lambda shown: UNDER_WAY.search(shown) is not None)
         screen.press(CTRL_C)
         assert screen.wait_for_exit() == 130
     assert screen.shown.rstrip().endswith(f"Come back with: ingest watch {ingestion_id}")

@@ -11,7 +11,7 @@ import flask_swagger_ui
 import pytest
 
 import ingest_app
-from tests.support.service import Service, gunicorn, run_to_end, running, until
+from tests.support.service import Service, gunicorn, run_to_end, running
 
 _BUSY = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
@@ -30,7 +30,7 @@ def test_open_service_listens_on_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "s"
     service = Service(tmp_path, gunicorn("--bind", f"unix:{path}", "--workers", "1"), {})
     try:
-        until(path.exists, "a socket")
+        service.wait_for_log("Listening at")  # there is a socket a moment before that
         answer = exchange(str(path), f"{_BUSY}\r\n".replace("/healthz", "/sources").encode())
         assert answer.startswith(b"HTTP/1.1 200 ")
     finally:

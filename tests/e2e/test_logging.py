@@ -27,6 +27,7 @@ def test_gunicorn_writes_json_from_the_first_line_to_the_last(tmp_path: Path) ->
     json_log = {"log_format": "json", "log_requests": "1", "simulated_latency_seconds": 0}
     json_log["port"] = "tcp://10.0.0.1:80"  # as Kubernetes sets it; told before a worker is there
     with running(tmp_path, gunicorn("--workers", "2"), **json_log) as service:
+        service.wait_for_log("dispatcher_started", 2)  # it is ready as soon as one of them is
         service.ingest([1])
         service.wait_until_all_ended()
         service.get("/status/x", headers={"X-Request-ID": "mine"})

@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.8
 
 IDLE = [f"idle-{number}" for number in range(9)]
 SETTINGS = {"interval_seconds": 60, "simulated_latency_seconds": 0}
-SOURCES = "[sources.remote]\n[sources.timeline]\ninterval_seconds = 0.8\n" + "".join(
+SOURCES = "[sources.remote]\n[sources.timeline]\ninterval_seconds = 2\n" + "".join(
     f"[sources.{name}]\n" for name in IDLE
 )
 

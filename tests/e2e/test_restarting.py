@@ -17,7 +17,8 @@ QUICK_LEASE = {"lease_seconds": 2}
 
 @pytest.mark.e2e
 def test_reload_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    settings = {"interval_seconds": 0.2, "simulated_latency_seconds": 0.4}
+    # Work for longer than a reload takes, so that it comes in the middle.
+    settings = {"interval_seconds": 0.5, "simulated_latency_seconds": 0.8}
     with running(tmp_path, **settings) as service:
         before = service.worker_pids()
         work = {service.ingest(range(start, start + 9)): start for start in (0, 9, 18)}
@@ -49,7 +50,8 @@ def test_reload_of_several_workers_several_times_loses_and_doubles_nothing(tmp_p
 @pytest.mark.e2e
 def test_only_what_a_killed_worker_had_in_flight_is_called_again(tmp_path: Path) -> None:
     two_workers = gunicorn("--workers", "2", "--preload")
-    settings = {"interval_seconds": 0.25, "simulated_latency_seconds": 1, **QUICK_LEASE}
+    # A call that is still under way when its worker is killed, and a lease that only death ends.
+    settings = {"interval_seconds": 0.25, "simulated_latency_seconds": 3, "lease_seconds": 6}
     with running(tmp_path, two_workers, **settings) as service:
         work = {service.ingest(range(start, start + 9)): start for start in (0, 9)}
         killed = pid_of(service.wait_for_dispatches(2).dispatches[-1])

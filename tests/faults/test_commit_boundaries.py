@@ -64,10 +64,10 @@ def _first_in_flight(service: Service) -> Dispatch:
         ("retry_batch", nothing_more, {}, None),
         # A call that is longer than from one heartbeat to the next.
         ("renew_leases", nothing_more, {"simulated_latency_seconds": 1.5}, None),
-        # A call for which the graceful time is too short.
-        ("release_batch", a_stop, {"simulated_latency_seconds": 3}, None),
+        # A call for which the graceful time is too short, also when the stop comes late.
+        ("release_batch", a_stop, {"simulated_latency_seconds": 6}, None),
         # A call that is still under way when its worker is killed.
-        ("recover_expired_leases", a_death, {"simulated_latency_seconds": 1.5}, None),
+        ("recover_expired_leases", a_death, {"simulated_latency_seconds": 4}, None),
     ],
 )
 def test_death_at_a_commit_loses_nothing_and_keeps_the_pace(

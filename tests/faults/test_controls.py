@@ -26,7 +26,8 @@ from tests.support.switching_off import without
 LEASE_SECONDS = 1
 SETTINGS = {
     "interval_seconds": 0.5,
-    "simulated_latency_seconds": 1.5,
+    # A call that is still under way when something happens to its worker.
+    "simulated_latency_seconds": 5,
     "lease_seconds": LEASE_SECONDS,
 }
 TWO_WORKERS = gunicorn("--workers", "2", "--preload")
@@ -58,7 +59,7 @@ def test_late_worker_settles_a_batch_of_another_when_the_token_is_not_checked(
         service.ingest([1, 2, 3])
         frozen = pid_of(service.wait_for_dispatches(1).dispatches[0])
         # Frozen before its call it would ask for its slot again, and find the batch gone.
-        begun_at = time.monotonic() + 0.3
+        begun_at = time.monotonic() + 1
         until(lambda: time.monotonic() > begun_at, "its call has begun")
         freeze(service, frozen)
         service.wait_for_dispatches(2)

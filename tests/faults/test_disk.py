@@ -46,7 +46,8 @@ def test_full_disk_refuses_work_stops_dispatching_and_all_resumes_with_space(
         for _ in range(10):
             assert work.submit().status_code == 200
         workers = service.wait_for_workers(2)
-        service.wait_for_dispatches(1)
+        first = work.acknowledged[0]
+        until(lambda: service.status(first)["status"] == "completed", "the first is settled")
         disk.fill()
         refused = work.submit_until_refused()
         _wait_until_dispatching_has_stopped(service)
@@ -55,7 +56,7 @@ def test_full_disk_refuses_work_stops_dispatching_and_all_resumes_with_space(
         service.wait_for_log("dispatch_postponed", service.log.count("dispatch_postponed") + 4)
         assert service.ledger() == before
         assert unrecorded(read_calls(tmp_path / "calls"), before) == []
-        assert service.status(work.acknowledged[0])["status"] == "completed"
+        assert service.status(first)["status"] == "completed"
         disk.empty()
         assert until(work.submit, "an answer").status_code == 200
         ledger = service.wait_until_all_ended()

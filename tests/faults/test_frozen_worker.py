@@ -14,7 +14,8 @@ from tests.support.service import Service, gunicorn, running, until
 LEASE_SECONDS = 2
 SETTINGS = {
     "interval_seconds": 0.2,
-    "simulated_latency_seconds": 1,
+    # A call that is still under way when its worker is frozen.
+    "simulated_latency_seconds": 4,
     "lease_seconds": LEASE_SECONDS,
 }
 TWO_WORKERS = gunicorn("--workers", "2", "--preload")
@@ -38,7 +39,7 @@ def test_worker_that_wakes_after_its_lease_cannot_settle(
         ledger = wait_until_all_ended(service)
         findings = findings_on(service.database)
         assert frozen in service.worker_pids()
-    first, second, *others = ledger.dispatches
+    first, second, *others = ledger.calls()
     assert [first.outcome, second.outcome] == ["lost", "completed"]
     assert pid_of(second) != frozen
     assert {one.outcome for one in others} == {"completed"}
@@ -50,15 +51,14 @@ def test_worker_that_wakes_after_its_lease_cannot_settle(
 
 @pytest.mark.faults
 def test_workers_that_all_stood_still_keep_their_batches(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "simulated_latency_seconds": 2 * LEASE_SECONDS}
-    with running(tmp_path, TWO_WORKERS, **settings) as service:
+    with running(tmp_path, TWO_WORKERS, **SETTINGS) as service:
         ingestion_id = service.ingest(range(9))
         service.wait_for_dispatches(3)
         _stand_still(service, 1.5 * LEASE_SECONDS)
         ledger = wait_until_all_ended(service)
         findings = findings_on(service.database)
     assert ledger.fetched(ingestion_id) == list(range(9))
-    assert {one.outcome for one in ledger.dispatches} == {"completed"}
+    assert {one.outcome for one in ledger.calls()} == {"completed"}
     assert findings == ()
     assert violations(ledger) == []
 

@@ -57,7 +57,7 @@ def test_batch_in_flight_is_not_called_again_when_its_lease_ran_out_behind_the_l
     tmp_path: Path,
 ) -> None:
     calls = tmp_path / "calls"
-    settings = {**SETTINGS, "interval_seconds": 1, "lease_seconds": 1}
+    settings = {**SETTINGS, "interval_seconds": 1, "lease_seconds": 2}
     with running(tmp_path, recording(gunicorn("--workers", "2"), calls), **settings) as service:
         service.ingest(range(9))
         until(lambda: read_calls(calls), "a call")

@@ -235,19 +235,20 @@ def test_locked_file_lets_through_after_a_moment_and_says_so_once(
         other.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
         assert [counters.take("key a", LIMIT) for _ in range(5)] == [None] * 5
-        assert time.monotonic() - begun < 5 * 0.1
+        assert time.monotonic() - begun < 5  # SQLite's own patience would be that for each
         other.execute("ROLLBACK")
     assert len(_complaints(caplog)) == 1
     assert known(counters.take("key a", LIMIT)).remaining == LIMIT - 2
 
 
-def test_waiting_threads_wait_together_not_one_after_the_other(counters: Counters) -> None:
+def test_waiting_threads_wait_together_not_one_after_the_other(make: Make) -> None:
+    counters = make(patience_seconds=1.0)
     counters.take("key a", LIMIT)
     with closing(sqlite3.connect(counters.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
         assert in_threads(8, lambda: counters.take("key a", LIMIT)) == [None] * 8
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 8 / 2
 
 
 def test_file_that_cannot_be_opened_lets_through(

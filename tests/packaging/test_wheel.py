@@ -29,9 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build", "dist", "instance"
 )
-START_SECONDS = 30
-STOP_SECONDS = 30
-WORK_SECONDS = 20
+START_SECONDS = 60
+STOP_SECONDS = 60
+WORK_SECONDS = 60
 
 
 @pytest.fixture(scope="module")

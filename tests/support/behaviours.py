@@ -109,6 +109,18 @@ def at_first(count: int, behaviour: Behaviour, then: Behaviour = knows_all) -> B
     return lambda call: behaviour(call) if call.number <= count else then(call)
 
 
+def at_first_for_each(behaviour: Behaviour) -> Behaviour:
+    """One behaviour for the first call for the same IDs, and all is well with the others."""
+    seen = set[tuple[object, ...]]()
+
+    def answer(call: Call) -> Answer:
+        is_first = call.ids not in seen
+        seen.add(call.ids)
+        return behaviour(call) if is_first else knows_all(call)
+
+    return answer
+
+
 def at_random(seed: int, share: float, behaviour: Behaviour) -> Behaviour:
     """One behaviour for a share of the calls, and all is well with the others."""
     rng = random.Random(seed)

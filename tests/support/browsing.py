@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests.support.service import ROOM_SECONDS
+
 CHROMIUM = Path("/usr/bin/chromium")
 
 
@@ -17,9 +19,10 @@ CHROMIUM = Path("/usr/bin/chromium")
 def chromium() -> Iterator[Any]:
     """A browser without pages; the test is skipped, or fails in CI, where there is none."""
     try:
-        from playwright.sync_api import sync_playwright  # noqa: PLC0415
+        from playwright.sync_api import expect, sync_playwright  # noqa: PLC0415
     except ImportError:
         _missing("playwright: pip install playwright")
+    expect.set_options(timeout=1000 * ROOM_SECONDS)  # five seconds, unless one says so
     if not CHROMIUM.exists():
         _missing("Chromium: apt-get install chromium")
     with sync_playwright() as playwright:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
+from tests.support.service import ROOM_SECONDS
+
 _FILES_BESIDE = 200
 _PAUSE_SECONDS = 0.1
 _HEAD = b"POST /ingest HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
@@ -54,7 +56,7 @@ def send_raw(url: str, request: bytes, room_seconds: float) -> bytes:
 
 def _connect(url: str) -> socket.socket:
     address = urlsplit(url)
-    return socket.create_connection((address.hostname, address.port), timeout=10)
+    return socket.create_connection((address.hostname, address.port), timeout=ROOM_SECONDS)
 
 
 def _trickle(connections: Sequence[socket.socket], ended: threading.Event) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.support.behaviours import HUNG_UP, Answer, Behaviour, Call, knows_all
+from tests.support.ports import held_port
 
 
 class Upstream:
@@ -26,11 +27,7 @@ class Upstream:
         self.behaviour = behaviour
         self._noting = threading.Lock()
         self._calls: list[Call] = []
-        # Bound but not listening: calls are refused while nothing else listens here.
-        self._holder = socket.socket()
-        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._holder.bind(("127.0.0.1", 0))
-        self._port: int = self._holder.getsockname()[1]
+        self._holder, self._port = held_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._server: _Server | None = None
         self.come_up()

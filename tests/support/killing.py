@@ -126,6 +126,7 @@ def kill_service(service: Service) -> Kill:
     """Kill all processes at once."""
     # A worker that is started between the look and the kill would not be known.
     service.send_signal(signal.SIGSTOP)
+    until(lambda: _stands_still(service.process.pid), "no worker is started any more")
     kill = replace(_kill_now(service.worker_pids()), is_whole=True)
     service.kill()
     return kill
@@ -270,6 +271,8 @@ def freeze(service: Service, pid: int) -> None:
 
     def stop() -> bool:
         os.kill(pid, signal.SIGSTOP)
+        # The signal is only sent by now: a thread that still runs could take the lock after all.
+        until(lambda: _stands_still(pid), "the worker stands still")
         if _write_lock_is_free(service.database):
             return True
         os.kill(pid, signal.SIGCONT)
@@ -281,6 +284,15 @@ def freeze(service: Service, pid: int) -> None:
 def thaw(pid: int) -> None:
     """Let a frozen process go on."""
     os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid: int) -> bool:
+    """True when none of the process's threads runs any more."""
+    try:
+        states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:  # one of them has just ended
+        return False
+    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
 
 
 def _write_lock_is_free(database: Path) -> bool:

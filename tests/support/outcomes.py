@@ -43,10 +43,13 @@ def attempts(database: Path) -> list[int]:
 
 
 def outcomes(database: Path) -> dict[str | None, int]:
-    """How many dispatches ended in what way."""
-    return dict(
-        Counter(outcome for (outcome,) in _rows(database, "SELECT outcome FROM dispatches"))
-    )
+    """How many dispatches ended in what way.
+
+    Without those that were handed back before their call, as happens where a busy machine makes
+    it late for its slot.
+    """
+    sql = "SELECT outcome FROM dispatches WHERE outcome <> 'released' OR dispatched_at IS NOT NULL"
+    return dict(Counter(outcome for (outcome,) in _rows(database, sql)))
 
 
 def states(database: Path) -> list[str]:

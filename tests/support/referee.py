@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import requests
 
 from tests.support.nginx import running_nginx
+from tests.support.service import ROOM_SECONDS
 
 REFUSED = 429
 
@@ -113,7 +114,7 @@ class Referee:
         """True when no call is under way, so that all are in `calls`."""
         with requests.Session() as session:
             session.trust_env = False
-            return _ALL_QUIET in session.get(self.url + _STATUS_PATH, timeout=10).text
+            return _ALL_QUIET in session.get(self.url + _STATUS_PATH, timeout=ROOM_SECONDS).text
 
     def refused(self) -> list[RefereedCall]:
         """The calls that came too early."""

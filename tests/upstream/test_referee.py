@@ -65,7 +65,7 @@ def test_nginx_refuses_no_call_of_four_workers_over_kills_and_a_restart(
     assert referee.refused() == []
     check_all_fetched(service.database, ids)
     assert unrecorded([call.asked_for(f"{KEY}__in") for call in calls], ledger) == []
-    assert {one.outcome for one in ledger.dispatches} == {"completed", "lost"}
+    assert {one.outcome for one in ledger.calls()} == {"completed", "lost"}
     assert len({pid_of(one) for one in ledger.dispatches}) > 4
     assert ledger.violations() == []
 

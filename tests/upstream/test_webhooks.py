@@ -33,7 +33,7 @@ pytestmark = pytest.mark.upstream
 SECRET = new_secret()
 KEY = "plugh&2d 81é"
 INTERVAL_SECONDS = 0.2
-HANG_SECONDS = 1.0
+HANG_SECONDS = 3.0
 FORMS = [SECRET.encode(), SECRET.removeprefix("whsec_").encode(), b"plugh"]
 ONE_WORKER = gunicorn("--workers", "1", "--log-level", "debug")
 INLINE = [*ONE_WORKER[:-1], "tests.support.inline_webhooks_app:app"]
@@ -168,7 +168,7 @@ def test_endpoint_that_hangs_does_not_slow_dispatching(
     with telling(tmp_path, endpoint) as service:
         gap = longest_gap(service, 10)
     tell(longest_gap_seconds=gap)
-    assert gap < INTERVAL_SECONDS + HANG_SECONDS / 4
+    assert gap < INTERVAL_SECONDS + HANG_SECONDS / 2
     verified(service.database)
 
 

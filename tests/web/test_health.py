@@ -16,6 +16,7 @@ from ingest_app.errors import DatabaseBusy
 from ingest_app.runtime import runtime_of
 from ingest_app.web import health, readiness
 from tests.support.clocks import FakeClock
+from tests.support.fetching import TIMEOUT_SECONDS
 
 from .conftest import check_problem
 
@@ -120,7 +121,7 @@ def test_those_who_wait_for_a_check_share_what_it_finds(
 
     def check() -> None:
         checks.append(None)
-        assert go_on.wait(10)
+        assert go_on.wait(TIMEOUT_SECONDS)
         clock.move(60)  # the result is too old for who asks later
         if failure is not None:
             raise failure
@@ -130,9 +131,9 @@ def test_those_who_wait_for_a_check_share_what_it_finds(
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(shared.confirm, clock) for _ in range(4)]
         for _ in asked:
-            assert turn.arrivals.acquire(timeout=10)
+            assert turn.arrivals.acquire(timeout=TIMEOUT_SECONDS)
         go_on.set()
-        assert [one.exception(10) for one in asked] == [failure] * 4
+        assert [one.exception(TIMEOUT_SECONDS) for one in asked] == [failure] * 4
     assert len(checks) == 1
 
 
