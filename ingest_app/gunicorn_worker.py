@@ -102,6 +102,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             is_late = self._heads.end(conn)
         if is_late:
             self._refuse_late(conn)
+        if not stays_open:
+            _see_off(conn.sock)
         return stays_open
 
     def handle_request(self, req: Any, conn: Any) -> Any:
@@ -160,6 +162,14 @@ class _Page:
 
     def sendall(self, data: bytes) -> None:
         self.status = HTTPStatus(int(data.split(maxsplit=2)[1]))
+
+
+def _see_off(sock: socket.socket) -> None:
+    # gunicorn waits for two seconds, too, that the client closes, which lets the answer arrive
+    # whole, but does so in the thread that all connections of the worker need.
+    with suppress(OSError):
+        util.close_graceful(socket.fromfd(sock.fileno(), sock.family, sock.type))
+    _shut_for_receiving(sock)
 
 
 def _shut_for_receiving(sock: socket.socket) -> None:

@@ -170,3 +170,22 @@ def test_over_tls_everything_has_to_come_in_time_and_is_answered_in_secret(tmp_p
         shaking_hands = connect()
         shaking_hands.sendall(b"\x16\x03\x01\x02")
         assert read_to_end(shaking_hands)[:1] in (b"", TLS_ALERT)
+
+
+def seconds_with_clients_that_do_not_close(service: Service) -> float:
+    began = time.monotonic()
+    with ExitStack() as stack:
+        for _ in range(THREAD_COUNT - 2):
+            (connection,) = open_many(stack, service, LAST, 1)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        return time.monotonic() - began
+
+
+def test_client_that_does_not_close_holds_up_nobody(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        assert seconds_with_clients_that_do_not_close(service) < 5
+
+
+def test_clients_that_do_not_close_hold_up_the_plain_worker(tmp_path: Path) -> None:
+    with served(tmp_path, PLAIN) as service:
+        assert seconds_with_clients_that_do_not_close(service) > 5
