@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextvars import ContextVar
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request that this thread is answering; None outside of requests."""
+
+
+def new_request_id() -> str:
+    """An id for a request that brings none of its own."""
+    return os.urandom(8).hex()
 
 
 def emit(logger: logging.Logger, event: str, *, level: int = logging.INFO, **facts: object) -> None:

@@ -35,7 +35,7 @@ try:
     workers = processes.worker_count()
 except SettingsError as error:
     refuse_to_start(error)
-worker_class = "gthread"
+worker_class = "ingest_app.gunicorn_worker.Worker"
 threads = 8
 graceful_timeout = 30
 _is_json = configured_log_format() == "json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from flask import Response, g, request
 from werkzeug.exceptions import BadRequest, Forbidden
@@ -20,7 +21,8 @@ _HEADERS = {
 }
 """Where an answer does not say otherwise (https://owasp.org/www-project-secure-headers/)."""
 
-_ONLY_TLS = "max-age=31536000"
+_HEADERS_BY_TLS = {**_HEADERS, "Strict-Transport-Security": "max-age=31536000"}
+
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~%@:+=-]+)*/?", re.ASCII)
 _ORIGIN = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 
@@ -69,6 +71,11 @@ def _is_ours(address: str) -> bool:
     return origin is not None and origin[0].lower() in ours
 
 
+def security_headers(*, is_secure: bool) -> Mapping[str, str]:
+    """What every answer has; is_secure: that the client speaks TLS."""
+    return _HEADERS_BY_TLS if is_secure else _HEADERS
+
+
 def secure(response: Response) -> Response:
     """Give an answer the headers that keep browsers from misusing it."""
     if "session_token" in g:
@@ -76,9 +83,7 @@ def secure(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
     headers = response.headers
     present = {name for name, _ in headers}
-    for name, value in _HEADERS.items():
+    for name, value in security_headers(is_secure=request.is_secure).items():
         if name not in present:
             headers.add(name, value)
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", _ONLY_TLS)
     return response

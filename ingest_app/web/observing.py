@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 
 from flask import Flask, Response, request
 
-from ingest_app.events import REQUEST_ID, emit
+from ingest_app.events import REQUEST_ID, emit, new_request_id
 from ingest_app.logs import OneLine
 from ingest_app.metrics.request_times import RequestTimes
 from ingest_app.metrics.request_totals import Kind
 from ingest_app.runtime import runtime_of
 
-_HEADER = "X-Request-ID"
+HEADER = "X-Request-ID"
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _BEGAN = "ingest.began"
 _NO_ROUTE = "none"
@@ -43,7 +42,7 @@ def observe_requests(app: Flask) -> None:
         seconds = time.perf_counter() - request.environ[_BEGAN]
         kind = _kind(response)
         times.add(kind, seconds)
-        response.headers[_HEADER] = REQUEST_ID.get()
+        response.headers[HEADER] = REQUEST_ID.get()
         if logs_requests:
             _tell(kind, response, seconds)
         REQUEST_ID.set(None)
@@ -53,7 +52,7 @@ def observe_requests(app: Flask) -> None:
 def _begin() -> None:
     request.environ[_BEGAN] = time.perf_counter()
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    REQUEST_ID.set(given if _SANE_ID.fullmatch(given) else os.urandom(8).hex())
+    REQUEST_ID.set(given if _SANE_ID.fullmatch(given) else new_request_id())
 
 
 def _kind(response: Response) -> Kind:

@@ -66,10 +66,13 @@ _CHALLENGES: Mapping[type[IngestError], str] = {
 }
 """What a 401 asks for in WWW-Authenticate (RFC 6750, section 3)."""
 
+FAULT_DETAIL = "Something went wrong inside the service; its log says what."
+"""All that is said of a fault of our own."""
+
 _HTTP_DETAIL = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address; /docs lists what there is.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address has no such method; Allow lists those it has.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong inside the service; its log says what.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: FAULT_DETAIL,
 }
 """For errors that Flask raises with a text of its own, which says less or too much."""
 
@@ -160,12 +163,19 @@ def _nearest(table: Mapping[Any, Entry], error: Exception) -> Entry:
 
 
 def _answer(status: HTTPStatus, detail: str, errors: Mapping[str, object]) -> Response:
-    # ASCII, so that a lone surrogate in a field's name cannot break the answer about it.
-    members = problem(status, detail, quote(request.path), errors)
+    text = problem_text(status, detail, quote(request.path), errors)
+    return Response(text, status=status, content_type=CONTENT_TYPE)
+
+
+def problem_text(
+    status: HTTPStatus, detail: str, instance: str, errors: Mapping[str, object]
+) -> str:
+    """A problem as it is sent; from 500 on with the id of the request that this thread answers."""
+    members = problem(status, detail, instance, errors)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         members["request_id"] = events.REQUEST_ID.get()
-    text = json.dumps(members)
-    return Response(text, status=status, content_type=CONTENT_TYPE)
+    # ASCII, so that a lone surrogate in a field's name cannot break the answer about it.
+    return json.dumps(members)
 
 
 def problem(

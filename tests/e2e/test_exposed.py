@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import flask_swagger_ui
 import pytest
 
 import ingest_app
-from tests.support.service import Service, gunicorn, run_to_end, running
+from tests.support.raw_requests import address_of, read_answer
+from tests.support.service import Service, gunicorn, ingest, run_to_end, running
 
 _BUSY = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
@@ -57,6 +60,7 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1")
 
 
+CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]")
 TWICE = "POST /forecast HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 NOTHING = b""
 REFUSED: dict[str, tuple[bytes, bytes]] = {
@@ -64,6 +68,12 @@ REFUSED: dict[str, tuple[bytes, bytes]] = {
     "too many headers": (b"431", _BUSY.encode() + b"A: b\r\n" * 500 + b"\r\n"),
     "oversize path": (b"414", get("/" + "x" * 20_000)),
     "oversize key": (b"431", f"{_BUSY}Authorization: Bearer {'x' * 20_000}\r\n\r\n".encode()),
+    "two words": (b"400", b"GET /\r\n\r\n"),
+    "no words": (b"400", b"\x00\x1b[2J\xff\r\n\r\n"),
+    "odd method": (b"400", _BUSY.replace("GET", "G[T").encode() + b"\r\n"),
+    "unknown version": (b"400", _BUSY.replace("1.1", "9.9").encode() + b"\r\n"),
+    "unknown coding": (b"501", f"{TWICE}Transfer-Encoding: squeeze\r\n\r\n".encode()),
+    "unknown expectation": (b"417", f"{_BUSY}Expect: a miracle\r\n\r\n".encode()),
     "folded header": (b"400", f"{_BUSY}X-A: b\r\n c\r\n\r\n".encode()),
     "space before the colon": (b"400", f"{_BUSY}Host : other\r\n\r\n".encode()),
     "NUL in a header": (b"400", f"{_BUSY}X-A: b\x00c\r\n\r\n".encode()),
@@ -117,13 +127,27 @@ def test_paths_that_lead_outside_lead_to_a_file(path: str) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize("command", [gunicorn(), ingest("serve", "--bind", "127.0.0.1:0")])
+def test_what_is_no_request_is_answered_like_one(tmp_path: Path, command: Sequence[str]) -> None:
+    with running(tmp_path, command) as service:
+        usual = read_answer(exchange(address_of(service), get("/healthz"))).security()
+        assert None not in usual.values()
+        for name, (status, sent) in REFUSED.items():
+            if status != NOTHING:
+                answer = read_answer(exchange(address_of(service), sent))
+                problem = answer.problem()
+                assert 10 < len(problem["detail"]) <= 201, (name, problem)
+                assert answer.security() == usual, name
+
+
+@pytest.mark.e2e
 def test_what_strangers_send_is_refused_and_the_service_goes_on(tmp_path: Path) -> None:
     with running(tmp_path, simulated_latency_seconds=0) as service:
-        parts = urlsplit(service.url)
-        address = (str(parts.hostname), int(parts.port or 0))
+        address = address_of(service)
         for name, (status, sent) in REFUSED.items():
             answer = exchange(address, sent)
             assert answer[:12] == (status and b"HTTP/1.1 " + status), (name, answer)
+            assert not CONTROLS.search(answer), (name, answer)
         for path in MISSING:
             answer = exchange(address, get(path))
             assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400")), (path, answer)
