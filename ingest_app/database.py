@@ -57,10 +57,10 @@ def open_for_reading(path: Path) -> Database:
 
 
 class Database:
-    """One database file and the two kinds of transaction on it.
+    """One database file, and how it is read and written.
 
-    Both raise DatabaseBusy, DatabaseFull or DatabaseUnavailable for faults of the database, with
-    the driver's error as their cause; nothing of a transaction that raises is kept.
+    All ways raise DatabaseBusy, DatabaseFull or DatabaseUnavailable for faults of the database,
+    with the driver's error as their cause; nothing of a transaction that raises is kept.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -80,7 +80,7 @@ class Database:
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """The same for a single statement, which is a transaction of its own."""
+        """A connection for a single statement, which needs no transaction around it."""
         with _our_errors(), self._by_hand.connect() as connection:
             yield connection
 

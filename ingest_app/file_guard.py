@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ingest_app.errors import DatabaseUnavailable
@@ -33,7 +32,7 @@ class FileGuard:
 
     def _present(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)
+            found = self._path.stat()
         except FileNotFoundError:  # or an address that is no plain path
             return None
         return found.st_dev, found.st_ino

@@ -22,7 +22,7 @@ from ingest_app.web.bare_answers import bare_problem
 from ingest_app.web.problems import FAULT_DETAIL
 
 _LONGEST_DETAIL = 200
-"""In it may stand what a client sent."""
+"""Characters: what a client sent may stand in it."""
 
 _LIMITS = {
     HTTPStatus.REQUEST_URI_TOO_LONG: (
@@ -39,14 +39,20 @@ _log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What there is to know of one of gunicorn's connections; client: empty on a Unix socket."""
+    """What is used of one of gunicorn's connections.
+
+    client: its host and port; empty on a Unix socket.
+    """
 
     sock: socket.socket
     client: Any
 
 
 class Heads:
-    """The heads of requests that threads wait for, each until its time is over."""
+    """The heads of requests that threads wait for, each until its time is over.
+
+    until, now: seconds of the monotonic clock.
+    """
 
     def __init__(self) -> None:
         """None is awaited yet."""
@@ -55,12 +61,12 @@ class Heads:
         self._lock = threading.Lock()
 
     def expect(self, connection: Connection, *, until: float) -> None:
-        """Have a head come before an instant of the monotonic clock."""
+        """A thread begins to wait for the next head of this connection."""
         with self._lock:
             self._deadlines[connection] = until
 
     def end(self, connection: Connection) -> bool:
-        """Expect it no more; True when it was cut off, which is told once."""
+        """It waits no longer; True when the head was cut off, which is told once."""
         with self._lock:
             self._deadlines.pop(connection, None)
             was_late = connection in self._late
@@ -153,7 +159,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Page:
-    """A socket to gunicorn's eyes that keeps the status of the page that it would send."""
+    """What gunicorn sends its page to: takes the status from it, and sends nothing."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
 

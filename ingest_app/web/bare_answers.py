@@ -16,10 +16,10 @@ def bare_problem(
 ) -> bytes:
     """The last answer on a connection, with the id of the request that this thread answers.
 
-    instance: the path that was asked for, quoted; empty, which means the same, when it is unknown.
+    instance: the path that was asked for, quoted; empty when it is not known.
     is_secure: that the client speaks TLS. now: seconds since the epoch.
     """
-    body = problem_text(status, detail, instance, {}).encode()
+    body = problem_text(status, detail, instance=instance, errors={}).encode()
     headers: dict[str, object] = {
         "Date": format_date_time(now),
         "Connection": "close",

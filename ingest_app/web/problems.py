@@ -163,12 +163,12 @@ def _nearest(table: Mapping[Any, Entry], error: Exception) -> Entry:
 
 
 def _answer(status: HTTPStatus, detail: str, errors: Mapping[str, object]) -> Response:
-    text = problem_text(status, detail, quote(request.path), errors)
+    text = problem_text(status, detail, instance=quote(request.path), errors=errors)
     return Response(text, status=status, content_type=CONTENT_TYPE)
 
 
 def problem_text(
-    status: HTTPStatus, detail: str, instance: str, errors: Mapping[str, object]
+    status: HTTPStatus, detail: str, *, instance: str, errors: Mapping[str, object]
 ) -> str:
     """A problem as it is sent; from 500 on with the id of the request that this thread answers."""
     members = problem(status, detail, instance, errors)

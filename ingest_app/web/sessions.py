@@ -113,7 +113,7 @@ def _csrf_token_sent() -> str | None:
 
 
 def _token_brought() -> str | None:
-    # Most clients bring none at all.
+    # To parse what most clients do not send takes longer than to see that it is not there.
     return request.cookies.get(_cookie_name()) if "Cookie" in request.headers else None
 
 

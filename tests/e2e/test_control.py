@@ -56,7 +56,6 @@ def test_no_worker_dispatches_what_is_paused_nor_what_was_cancelled(tmp_path: Pa
         found = [json.loads(line)["id"] for line in records.text.splitlines()]
         # Not by the dispatches: a call that was late for its slot was not made.
         assert found == [item for batch in completed_batches(service) for item in batch.ids]
-        assert len(found) >= 30
         assert service.ledger().violations() == []
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,7 +11,7 @@ import flask_swagger_ui
 import pytest
 
 import ingest_app
-from tests.support.raw_requests import address_of, read_answer
+from tests.support.raw_requests import address_of, exchange, read_answer
 from tests.support.service import Service, gunicorn, ingest, run_to_end, running
 
 _BUSY = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -38,22 +36,6 @@ def test_open_service_listens_on_a_unix_socket(tmp_path: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 200 ")
     finally:
         service.kill()
-
-
-def exchange(address: str | tuple[str, int], sent: bytes) -> bytes:
-    """What is answered to these bytes until the connection ends."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family) as connection:
-        connection.settimeout(30)
-        connection.connect(address)
-        with suppress(ConnectionError):  # it had enough
-            connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        with suppress(ConnectionError):
-            while part := connection.recv(65_536):
-                answer += part
-        return answer
 
 
 def get(path: str) -> bytes:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.ledger import Ledger
-from tests.support.service import ROOM_SECONDS, Service, gunicorn, running, until
+from tests.support.raw_requests import connected, read_answer, read_to_end
+from tests.support.service import Service, gunicorn, running, until
 
 SETTINGS = {"interval_seconds": 0.2, "simulated_latency_seconds": 0.6}
 WAITING = range(60)
@@ -147,32 +146,22 @@ def _see_time_for_more_claims(service: Service, stopped_at: float) -> None:
 
 
 @contextmanager
-def _half_sent_submission(service: Service) -> Iterator[_Rest]:
-    """A submission whose second half is sent by calling what this yields."""
-    address = urlsplit(service.url)
-    with socket.create_connection((address.hostname, address.port), ROOM_SECONDS) as connection:
-        yield _Rest(connection)
+def _half_sent_submission(service: Service) -> Iterator[Callable[[], str]]:
+    """Yields what sends the second half and returns the ingestion's id."""
+    body = b'{"ids": [1000], "priority": "LOW"}'
+    head = (
+        "POST /ingest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with connected(service, head.encode() + body[:10]) as connection:
 
+        def send_rest() -> str:
+            connection.sendall(body[10:])
+            answer = read_answer(read_to_end(connection))
+            assert answer.status == 200, answer
+            return str(json.loads(answer.body)["ingestion_id"])
 
-class _Rest:
-    """Sends the head and half of the body at once, the rest when called."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        body = b'{"ids": [1000], "priority": "LOW"}'
-        self._connection = connection
-        self._second_half = body[10:]
-        head = (
-            "POST /ingest HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        connection.sendall(head.encode() + body[:10])
-
-    def __call__(self) -> str:
-        self._connection.sendall(self._second_half)
-        answer = b"".join(iter(lambda: self._connection.recv(65_536), b""))
-        head, _, body = answer.partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200 "), answer
-        return str(json.loads(body)["ingestion_id"])
+        yield send_rest
 
 
 def _boot_seconds() -> float:

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from ingest_app.clock import Moment, SystemClock
+from tests.support.freezing import freeze, thaw
 from tests.support.killing import (
     called_again_without_reason,
     findings_on,
-    freeze,
     kill_worker,
     not_completed,
-    thaw,
     unended_count,
     violations,
     wait_until_all_ended,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.killing import findings_on, freeze, thaw, violations, wait_until_all_ended
+from tests.support.freezing import freeze, thaw
+from tests.support.killing import findings_on, violations, wait_until_all_ended
 from tests.support.ledger import pid_of
 from tests.support.service import Service, gunicorn, running, until
 

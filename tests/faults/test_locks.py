@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
 
+from ingest_app.queue.watching import LOOKS_A_LEASE
 from tests.support.calls import read_calls, recording, unrecorded
+from tests.support.freezing import thaw
+from tests.support.ledger import Ledger, pid_of
 from tests.support.lock_holder import write_lock_held
 from tests.support.promises import verified
 from tests.support.service import Service, gunicorn, running, until
+from tests.support.switching_off import without
 
 pytestmark = pytest.mark.faults
 
 SETTINGS = {"interval_seconds": 0.2, "simulated_latency_seconds": 1, "lease_seconds": 60}
+TWO_WORKERS = gunicorn("--workers", "2")
+LEASE_SECONDS = 12.0
+"""Half of it is what a worker that was held up has to come back, a sixth from look to look."""
+
 HELD_SECONDS = 20.0
 CLIENT_COUNT = 4
 LONGEST_ANSWER_SECONDS = 15.0
@@ -53,20 +63,32 @@ def test_write_lock_held_for_long_delays_and_refuses_but_loses_nothing(tmp_path:
     assert ledger.violations() == []
 
 
-def test_batch_in_flight_is_not_called_again_when_its_lease_ran_out_behind_the_lock(
-    tmp_path: Path,
-) -> None:
-    calls = tmp_path / "calls"
-    settings = {**SETTINGS, "interval_seconds": 1, "lease_seconds": 2}
-    with running(tmp_path, recording(gunicorn("--workers", "2"), calls), **settings) as service:
-        service.ingest(range(9))
-        until(lambda: read_calls(calls), "a call")
-        with write_lock_held(service.database, 6.5) as holder:
-            holder.wait()
+def test_worker_that_is_second_to_the_free_lock_keeps_its_batch(tmp_path: Path) -> None:
+    ledger = _second_to_the_lock(tmp_path, TWO_WORKERS)
+    assert ledger.dispatched_again() == {}
+    assert ledger.violations() == []
+
+
+def test_without_the_watch_whoever_is_first_takes_the_batch_of_the_other(tmp_path: Path) -> None:
+    ledger = _second_to_the_lock(tmp_path, without("watch", TWO_WORKERS))
+    assert ledger.dispatched_again() == {1: ("lost",)}
+
+
+def _second_to_the_lock(folder: Path, command: Sequence[str]) -> Ledger:
+    """What became of a batch whose lease nobody could renew, while another worker looks first."""
+    with running(folder, command, **{**SETTINGS, "lease_seconds": LEASE_SECONDS}) as service:
+        service.wait_for_log("dispatcher_started", 2)
+        service.ingest([1, 2, 3])
+        holder = pid_of(service.wait_for_dispatches(1).dispatches[0])
+        with write_lock_held(service.database, LEASE_SECONDS + 1) as stranger:
+            os.kill(holder, signal.SIGSTOP)
+            stranger.wait()
+        looked_at = time.monotonic() + 1.25 * LEASE_SECONDS / LOOKS_A_LEASE
+        until(lambda: time.monotonic() > looked_at, "the other worker has looked at the lease")
+        thaw(holder)
         ledger = service.wait_until_all_ended()
         verified(service.database)
-    assert len(read_calls(calls)) == len(ledger.batches)
-    assert ledger.violations() == []
+    return ledger
 
 
 def _submit_while(service: Service, holder: subprocess.Popen[str]) -> list[requests.Response]:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crowd import idle_connections, send_raw, slow_senders
+from tests.support.crowd import idle_connections, slow_senders
 from tests.support.promises import verified
-from tests.support.service import ROOM_SECONDS, Service, gunicorn, running, until
+from tests.support.raw_requests import address_of, exchange
+from tests.support.service import Service, gunicorn, running, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
@@ -58,7 +59,8 @@ def test_garbage_is_refused_and_changes_nothing(tmp_path: Path) -> None:
         with ThreadPoolExecutor(8) as clients:
             answers = list(clients.map(lambda body: _post(service, body), _garbage()))
             # What is no HTTP at all may be answered or not, but the connection is closed.
-            list(clients.map(lambda body: send_raw(service.url, body, ROOM_SECONDS), _garbage()))
+            address = address_of(service)
+            list(clients.map(lambda body: exchange(address, body), _garbage()))
         assert len(answers) == GARBAGE_COUNT
         assert {answer[:10] for answer in answers} <= {b"HTTP/1.1 4"}
         assert _ingestion_count(service) == 1
@@ -112,7 +114,7 @@ def _post(service: Service, body: bytes) -> bytes:
         "POST /ingest HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
         f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    return send_raw(service.url, head.encode() + body, ROOM_SECONDS)
+    return exchange(address_of(service), head.encode() + body)
 
 
 def _garbage() -> list[bytes]:

@@ -235,7 +235,7 @@ def test_locked_file_lets_through_after_a_moment_and_says_so_once(
         other.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
         assert [counters.take("key a", LIMIT) for _ in range(5)] == [None] * 5
-        assert time.monotonic() - begun < 5  # SQLite's own patience would be that for each
+        assert time.monotonic() - begun < 5  # SQLite's own patience, for each of them
         other.execute("ROLLBACK")
     assert len(_complaints(caplog)) == 1
     assert known(counters.take("key a", LIMIT)).remaining == LIMIT - 2

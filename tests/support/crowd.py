@@ -39,21 +39,6 @@ def slow_senders(url: str, count: int) -> Iterator[None]:
             sender.join()
 
 
-def send_raw(url: str, request: bytes, room_seconds: float) -> bytes:
-    """What comes back for these bytes until the service closes; it must within the time given."""
-    with _connect(url) as connection:
-        connection.settimeout(room_seconds)
-        answer = bytearray()
-        # The service may close before it has read all of it.
-        with suppress(ConnectionError):
-            connection.sendall(request)
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
-            while part := connection.recv(65_536):
-                answer += part
-        return bytes(answer)
-
-
 def _connect(url: str) -> socket.socket:
     address = urlsplit(url)
     return socket.create_connection((address.hostname, address.port), timeout=ROOM_SECONDS)

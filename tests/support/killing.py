@@ -22,6 +22,7 @@ import requests
 from ingest_app.clock import Clock, SystemClock
 from ingest_app.database import open_for_reading
 from ingest_app.verifying import Finding, Report, verify
+from tests.support.freezing import stands_still
 from tests.support.ledger import Batch, Dispatch, Ledger, pid_of
 from tests.support.service import ROOM_SECONDS, Service, until
 
@@ -126,7 +127,7 @@ def kill_service(service: Service) -> Kill:
     """Kill all processes at once."""
     # A worker that is started between the look and the kill would not be known.
     service.send_signal(signal.SIGSTOP)
-    until(lambda: _stands_still(service.process.pid), "no worker is started any more")
+    until(lambda: stands_still(service.process.pid), "no worker is started any more")
     kill = replace(_kill_now(service.worker_pids()), is_whole=True)
     service.kill()
     return kill
@@ -264,43 +265,3 @@ def recovery_seconds(ledger: Ledger, kill: Kill) -> float | None:
         if one.outcome == "lost" and pid_of(one) in kill.pids
     ]
     return max(next_call - kill.boot_seconds, *taken_back, 0.0)
-
-
-def freeze(service: Service, pid: int) -> None:
-    """Stop a process, but not while it holds the database's write lock: that would stop all."""
-
-    def stop() -> bool:
-        os.kill(pid, signal.SIGSTOP)
-        # The signal is only sent by now: a thread that still runs could take the lock after all.
-        until(lambda: _stands_still(pid), "the worker stands still")
-        if _write_lock_is_free(service.database):
-            return True
-        os.kill(pid, signal.SIGCONT)
-        return False
-
-    until(stop, "the worker is outside of any transaction")
-
-
-def thaw(pid: int) -> None:
-    """Let a frozen process go on."""
-    os.kill(pid, signal.SIGCONT)
-
-
-def _stands_still(pid: int) -> bool:
-    """True when none of the process's threads runs any more."""
-    try:
-        states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    except OSError:  # one of them has just ended
-        return False
-    return all(state.rpartition(")")[2].split()[0] == "T" for state in states)
-
-
-def _write_lock_is_free(database: Path) -> bool:
-    uri = f"{database.as_uri()}?mode=rw"
-    with closing(sqlite3.connect(uri, uri=True, timeout=1, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        connection.execute("ROLLBACK")
-        return True

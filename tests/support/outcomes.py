@@ -43,12 +43,11 @@ def attempts(database: Path) -> list[int]:
 
 
 def outcomes(database: Path) -> dict[str | None, int]:
-    """How many dispatches ended in what way.
+    """How many calls ended in what way.
 
-    Without those that were handed back before their call, as happens where a busy machine makes
-    it late for its slot.
+    A dispatch that was late for its slot on a busy machine and was handed back is none.
     """
-    sql = "SELECT outcome FROM dispatches WHERE outcome <> 'released' OR dispatched_at IS NOT NULL"
+    sql = "SELECT outcome FROM dispatches WHERE dispatched_at IS NOT NULL"
     return dict(Counter(outcome for (outcome,) in _rows(database, sql)))
 
 

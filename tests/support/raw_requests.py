@@ -57,6 +57,7 @@ def read_answer(given: bytes) -> RawAnswer:
 
 
 def address_of(service: Service) -> tuple[str, int]:
+    """Where it listens, as a socket has it."""
     parts = urlsplit(service.url)
     return str(parts.hostname), int(parts.port or 0)
 
@@ -67,6 +68,27 @@ def connected(service: Service, sent: bytes) -> Iterator[socket.socket]:
     with socket.create_connection(address_of(service), ROOM_SECONDS) as connection:
         connection.sendall(sent)
         yield connection
+
+
+def exchange(address: str | tuple[str, int], sent: bytes) -> bytes:
+    """All that is answered to these bytes; the address is a path, or host and port."""
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as connection:
+        connection.settimeout(ROOM_SECONDS)
+        connection.connect(address)
+        with suppress(OSError):  # it may have closed before it has read all of it
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+        return read_to_end(connection)
+
+
+def read_until(connection: socket.socket, end: bytes) -> None:
+    """Read an answer that ends so, on a connection that stays open (TimeoutError)."""
+    read = b""
+    while not read.endswith(end):
+        part = connection.recv(65_536)
+        assert part, read
+        read += part
 
 
 def read_to_end(connection: socket.socket) -> bytes:

@@ -15,11 +15,16 @@ from ingest_app.queue import claim, settle
 from ingest_app.queue.claim import Claim
 from ingest_app.queue.columns import NO_LEASE
 from ingest_app.queue.statements import UPDATE_BATCH
+from ingest_app.queue.watching import Watch
 from tests.support.switching_off import SWITCHED_OFF
 
 
 def _nothing(*_args: object, **_more: object) -> tuple[()]:
     return ()
+
+
+def _always(*_args: object) -> bool:
+    return True
 
 
 def _let_go_without_looking(
@@ -34,6 +39,7 @@ _STAND_INS = {
     "deferral": (settle, "defer_source", _nothing),
     "recovery": (source_loop, "recover_expired_leases", _nothing),
     "heartbeat": (InFlight, "renew", _nothing),
+    "watch": (Watch, "look", _always),
 }
 
 mock.patch.object(*_STAND_INS[os.environ[SWITCHED_OFF]]).start()

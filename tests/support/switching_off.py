@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SWITCHED_OFF = "SWITCHED_OFF"
-"""The environment's name for the mechanism: slot, token, deferral, recovery or heartbeat."""
+"""The environment's name for the mechanism: slot, token, deferral, recovery, heartbeat or watch."""
 
 
 def without(mechanism: str, command: Sequence[str]) -> list[str]:

@@ -93,7 +93,7 @@ def test_connection_that_is_gone_already_does_not_stop_the_loop(connection: Mock
 
 
 def test_head_that_comes_as_it_is_cut_off_is_late(
-    worker: Worker, connection: Mock, theirs: socket.socket
+    worker: Worker, connection: Mock, theirs: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker.head_seconds = -1.0
     worker.wsgi = Mock()
@@ -102,9 +102,8 @@ def test_head_that_comes_as_it_is_cut_off_is_late(
         worker.notify()
         return worker.handle_request(Mock(), conn)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ThreadWorker, "handle", come_too_late)
-        assert worker.handle(connection) is False
+    monkeypatch.setattr(ThreadWorker, "handle", come_too_late)
+    assert worker.handle(connection) is False
     assert read_answer(read_to_end(theirs)).status == 408
     assert not worker.wsgi.called
 
@@ -112,7 +111,7 @@ def test_head_that_comes_as_it_is_cut_off_is_late(
 def test_http2_is_not_cut_off(
     worker: Worker, connection: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One call of gunicorn's serves all requests of such a connection."""
+    # One call of gunicorn's serves all requests of such a connection.
     worker.head_seconds = -1.0
 
     def serve(_worker: Worker, conn: Mock) -> bool:

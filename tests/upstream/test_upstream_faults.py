@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.support.behaviours import (
+    Answer,
     Behaviour,
+    Call,
     at_first,
     at_first_for_each,
     at_random,
@@ -34,6 +37,8 @@ pytestmark = pytest.mark.upstream
 IMPATIENT = {"timeout_seconds": 1}
 BREAKER_FAILURE_COUNT = 5
 SHORTEST_BACKOFF_SECONDS = 0.5
+CALL_SECONDS = 1.0
+"""Several slots long, so that others could be called while one is under way."""
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,8 @@ def test_breaker_lets_one_call_through_at_a_time(
     tmp_path: Path, upstream: Upstream, tell: Tell
 ) -> None:
     failing_count = BREAKER_FAILURE_COUNT + 3
-    upstream.behaviour = at_first(failing_count, says(500))
+    fails_slowly = at_first(failing_count, fails_after_a_while)
+    upstream.behaviour = at_first(BREAKER_FAILURE_COUNT, says(500), fails_slowly)
     # Long enough to record a failure before the next slot, and shorter than the shortest pause.
     with ingesting(tmp_path, upstream, interval_seconds=0.3, max_attempts=100) as service:
         service.ingest(range(1, 31))
@@ -110,7 +116,9 @@ def test_breaker_lets_one_call_through_at_a_time(
     calls = upstream.calls
     gaps = [later.boot_seconds - earlier.boot_seconds for earlier, later in pairwise(calls)]
     tell(**figures(service.database, len(calls)), gaps=[round(gap, 2) for gap in gaps])
-    assert min(gaps[BREAKER_FAILURE_COUNT - 1 : failing_count]) >= SHORTEST_BACKOFF_SECONDS
+    assert gaps[BREAKER_FAILURE_COUNT - 1] >= SHORTEST_BACKOFF_SECONDS
+    one_at_a_time_seconds = CALL_SECONDS + SHORTEST_BACKOFF_SECONDS
+    assert min(gaps[BREAKER_FAILURE_COUNT:failing_count]) >= one_at_a_time_seconds
     assert statistics.median(gaps) < SHORTEST_BACKOFF_SECONDS  # before, and after one success
     assert outcomes(service.database) == {"retried": failing_count, "completed": 10}
     assert len(ledger.calls()) == len(calls)
@@ -197,6 +205,11 @@ def test_refusal_of_a_batch_is_final(
     assert Counter(upstream.asked_for()) == dict.fromkeys(range(1, 7), 1)
     assert [one.outcome for one in records(service.database)] == ["error"] * 3 + ["fetched"] * 3
     assert all(str(status) in one.error for one in records(service.database)[:3])
+
+
+def fails_after_a_while(call: Call) -> Answer:
+    """Its own failure, which takes time."""
+    return replace(says(500)(call), delay_seconds=CALL_SECONDS)
 
 
 def failure_count(service: Service) -> int:
