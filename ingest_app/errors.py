@@ -73,7 +73,8 @@ class NotForStrangers(IngestError):
     def __init__(self) -> None:
         super().__init__(
             "No API key has been created, so the service answers only its own machine, without a"
-            " proxy between: create a key (ingest keys create), or set INGEST_ALLOW_ANONYMOUS=1."
+            " proxy between: create a key (ingest keys create NAME --role operator), or set"
+            " INGEST_ALLOW_ANONYMOUS=1."
         )
 
 

@@ -171,7 +171,9 @@ def _tell(message: str, status: int, *, of: BaseException | None = None) -> int:
 
 def _sentence(error: click.ClickException) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{error.format_message()} See: {error.ctx.command_path} --help"
+        told = error.format_message()
+        end = "" if told.endswith((".", "?", "!", ")")) else "."
+        return f"{told}{end} See: {error.ctx.command_path} --help"
     return error.format_message()
 
 

@@ -78,6 +78,7 @@ def test_list_for_people_is_a_table_and_says_how_to_begin(run: Run) -> None:
     run("submit", "1")
     assert len(run("list").stdout.splitlines()) == 2
     assert "There may be more" in run("list", "--limit", 1).stderr
+    assert "none like that" in run("list", "--status", "failed").stderr
 
 
 def test_list_tells_when_what_has_ended_did(run: Run, completed: str) -> None:
