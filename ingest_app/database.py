@@ -149,4 +149,4 @@ def _our_errors() -> Iterator[None]:
         ours = sqlite.translate(error.orig)
         if ours is None:
             raise
-        raise ours(f"The database cannot do this now: {error.orig}.") from error
+        raise ours(sqlite.told(error.orig)) from error
