@@ -182,6 +182,11 @@ def test_records_go_to_standard_output_or_a_file(run: Run, completed: str, tmp_p
     told = values(run("records", completed, "-o", path, "--format", "csv", "--json").stdout)
     assert told == [{"path": str(path), "byte_count": path.stat().st_size}]
     assert path.read_bytes().startswith(b"position,id,")
+    nowhere = run("records", completed, "-o", tmp_path / "no" / "records.csv")
+    assert (nowhere.exit_code, nowhere.stderr) == (
+        2,
+        f"ingest: There is no folder {tmp_path}/no.\n",
+    )
 
 
 def test_records_of_one_outcome(run: Run, failed: str) -> None:
