@@ -52,10 +52,15 @@ class KeyNeeded(IngestError):
 
 
 class KeyRefused(IngestError):
-    """What was sent is no API key that is valid."""
+    """What was sent is no API key that is valid; `is_bearer` says whether it was sent as one."""
 
-    def __init__(self) -> None:
-        super().__init__("This API key is not known here, or was revoked.")
+    def __init__(self, *, is_bearer: bool = True) -> None:
+        super().__init__(
+            "This API key is not known here, or was revoked."
+            if is_bearer
+            else "Authorization is not of the form Bearer ing_..., so there is no API key in it."
+        )
+        self.is_bearer = is_bearer
 
 
 class RoleTooLow(IngestError):
