@@ -154,6 +154,11 @@ def test_argument_that_is_not_utf8_is_one_line_and_status_2(arguments: list[str]
     assert result.stderr == "ingest: '\\udcff' cannot be written in utf-8.\n"
 
 
+def test_address_that_is_none_is_refused_by_both_of_its_names() -> None:
+    result = runner_of(Scripted())("sources", env={"INGEST_URL": "localhost:8000"})
+    assert (result.exit_code, "--url or INGEST_URL: It must be" in result.stderr) == (2, True)
+
+
 def test_service_that_is_not_there_is_one_line_and_status_4() -> None:
     network = Scripted(*[requests.ConnectionError()] * 5)
     result = runner_of(network)("sources")
