@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from http import HTTPStatus
@@ -211,8 +213,10 @@ def _check_url(url: str) -> None:
 
 def _session_for(url: str) -> requests.Session:
     session = requests.Session()
-    # A proxy of the environment is not for this machine.
-    session.trust_env = not _is_loopback(urlsplit(url).hostname or "")
+    if _is_loopback(urlsplit(url).hostname or ""):
+        # A proxy of the environment is not for this machine, but its authorities are.
+        session.trust_env = False
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     return session
 
 
@@ -234,6 +238,10 @@ def _reason(error: BaseException) -> str:
     while seen is not None:
         if isinstance(seen, requests.Timeout):
             return "no answer in time"
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return f"{seen.verify_message} (REQUESTS_CA_BUNDLE=FILE names an authority of your own)"
+        if isinstance(seen, ssl.SSLError) and seen.reason:
+            return f"no TLS with it, {seen.reason.replace('_', ' ').lower()}"
         if isinstance(seen, OSError) and seen.strerror:
             return seen.strerror.lower()
         seen = seen.__cause__ or seen.__context__

@@ -25,7 +25,9 @@ def parse_url(url: str, instance_path: Path) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise SettingsError(f"database_url is not a database address: {error}") from error
+        raise SettingsError(
+            "database_url is not a database address, as sqlite:////absolute/path/ingest.db is."
+        ) from error
     if parsed.drivername != "sqlite" or parsed.query or parsed.host:
         raise SettingsError("database_url: only sqlite:///<file> is supported so far.")
     if parsed.database in (None, "", ":memory:"):
@@ -149,4 +151,4 @@ def _our_errors() -> Iterator[None]:
         ours = sqlite.translate(error.orig)
         if ours is None:
             raise
-        raise ours(f"The database cannot do this now: {error.orig}.") from error
+        raise ours(sqlite.told(error.orig)) from error

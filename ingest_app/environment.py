@@ -32,13 +32,18 @@ def read_environment() -> dict[str, Any]:
     return {name: value for name, value in _given().items() if name in SETTING_NAMES}
 
 
-def warn_of_unknown_settings() -> None:
-    """Log the names in the environment that are of no setting.
+def unknown_settings() -> list[str]:
+    """The variables in the environment that look like settings and are none, by name.
 
     Not an error: Kubernetes sets INGEST_PORT and the like for a service called "ingest".
     """
-    for name in sorted(_given().keys() - SETTING_NAMES - _CLIENTS_NAMES):
-        emit(_log, "setting_ignored", level=logging.WARNING, name=variable_of(name))
+    return [variable_of(name) for name in sorted(_given().keys() - SETTING_NAMES - _CLIENTS_NAMES)]
+
+
+def warn_of_unknown_settings() -> None:
+    """Log them."""
+    for name in unknown_settings():
+        emit(_log, "setting_ignored", level=logging.WARNING, name=name)
 
 
 def _given() -> dict[str, Any]:

@@ -52,10 +52,15 @@ class KeyNeeded(IngestError):
 
 
 class KeyRefused(IngestError):
-    """What was sent is no API key that is valid."""
+    """What was sent is no API key that is valid; `is_bearer` says whether it was sent as one."""
 
-    def __init__(self) -> None:
-        super().__init__("This API key is not known here, or was revoked.")
+    def __init__(self, *, is_bearer: bool = True) -> None:
+        super().__init__(
+            "This API key is not known here, or was revoked."
+            if is_bearer
+            else "Authorization is not of the form Bearer ing_..., so there is no API key in it."
+        )
+        self.is_bearer = is_bearer
 
 
 class RoleTooLow(IngestError):
@@ -73,7 +78,8 @@ class NotForStrangers(IngestError):
     def __init__(self) -> None:
         super().__init__(
             "No API key has been created, so the service answers only its own machine, without a"
-            " proxy between: create a key (ingest keys create), or set INGEST_ALLOW_ANONYMOUS=1."
+            " proxy between: create a key (ingest keys create NAME --role operator), or set"
+            " INGEST_ALLOW_ANONYMOUS=1."
         )
 
 

@@ -8,6 +8,11 @@ from typing import Any
 PREFIX = "INGEST_"
 """Of the environment's names for settings."""
 
+_UNKNOWN = {
+    "Unknown field.": "No such setting here; `ingest settings` lists all, and where each goes."
+}
+"""What is said instead: below a `[section]` nobody sees why a setting that exists is unknown."""
+
 _Path = tuple[str, ...]
 
 
@@ -25,7 +30,8 @@ def sentence(
         their variable, too.
     """
     return " ".join(
-        f"{_name(path, given, environ)}: {message}" for path, message in _flat(messages)
+        f"{_name(path, given, environ)}: {_UNKNOWN.get(message, message)}"
+        for path, message in _flat(messages)
     )
 
 

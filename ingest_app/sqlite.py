@@ -194,7 +194,13 @@ def translate(error: BaseException | None) -> type[DatabaseError] | None:
     return None if code is None else _ERRORS.get(code & 0xFF)
 
 
-def is_damage(error: BaseException) -> bool:
+def told(error: BaseException | None) -> str:
+    """One of the driver's errors in a sentence, with "now" only where it may pass."""
+    when = "cannot be used" if is_damage(error) else "cannot do this now"
+    return f"The database {when}: {error}."
+
+
+def is_damage(error: BaseException | None) -> bool:
     """True when an error of the driver's says that the file is broken, or no database."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 

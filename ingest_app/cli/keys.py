@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ingest_app.access.keys import ApiKey
 
 _COLUMNS = ("NAME", "ROLE", "OWNER", "KEY", "WAITING IDS", "REQUESTS/MIN", "CREATED", "REVOKED")
+_FIRST = "ingest keys create NAME --role operator"
 _MADE = ", which there was not and was made now"
 
 
@@ -93,7 +94,7 @@ def list_(*, as_json: bool) -> None:
     elif found:
         print_table(_COLUMNS, [_row(key) for key in found])
     else:
-        note("There is no key: the service is open. Create one with: ingest keys create NAME")
+        note(f"There is no key: the service is open. Create one with: {_FIRST}")
 
 
 @keys.command()

@@ -49,7 +49,9 @@ def list_ingestions(
         return
     rows = [_row(entry) for entry in entries]
     print_table(_COLUMNS, rows)
-    if not rows:
+    if not rows and (status or priority or source):
+        note("There is none like that; without --status, --priority and --source all are listed.")
+    elif not rows:
         note("There are none. Hand something over: ingest submit 1 2 3")
     elif len(rows) == limit and not lists_all:
         note("There may be more: --all, or a larger --limit.")

@@ -58,7 +58,7 @@ def speaks_to_service(command: Command) -> Command:
         try:
             client = client_of(context, url)
         except ValueError as error:
-            hint = KEY_VARIABLE if isinstance(error, UnusableKey) else "--url"
+            hint = KEY_VARIABLE if isinstance(error, UnusableKey) else "--url or INGEST_URL"
             raise click.BadParameter(str(error), context, param_hint=hint) from error
         return command(client=client, **given)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -144,13 +145,21 @@ def _status_of(error: Exception) -> int:
         _let_go_of_output()
         if isinstance(error, BrokenPipeError):
             return _tell("", ExitStatus.READER_GONE, of=error)
-        told = f"{error.filename or 'output'}: {error.strerror or error}."
-        return _tell(told, ExitStatus.UNUSABLE, of=error)
+        return _tell(_fault_of(error), ExitStatus.UNUSABLE, of=error)
     if isinstance(error, UnicodeEncodeError):
         # Of an argument that was not UTF-8, or for a terminal that has fewer characters.
         told = f"{error.object[error.start : error.end]!r} cannot be written in {error.encoding}."
         return _tell(told, ExitStatus.UNUSABLE, of=error)
     return _tell_bug(error)
+
+
+def _fault_of(error: OSError) -> str:
+    # Not the file: what is written has another name until it is whole, which nobody has heard of.
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        folder = Path(error.filename).parent
+        if not folder.exists():
+            return f"There is no folder {folder}."
+    return f"{error.filename or 'output'}: {error.strerror or error}."
 
 
 def _tell_bug(error: Exception) -> int:
@@ -171,7 +180,9 @@ def _tell(message: str, status: int, *, of: BaseException | None = None) -> int:
 
 def _sentence(error: click.ClickException) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        return f"{error.format_message()} See: {error.ctx.command_path} --help"
+        told = error.format_message()
+        end = "" if told.endswith((".", "?", "!", ")")) else "."
+        return f"{told}{end} See: {error.ctx.command_path} --help"
     return error.format_message()
 
 

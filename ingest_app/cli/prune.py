@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import click
 
+from ingest_app.cli import wording
 from ingest_app.cli.exits import Unusable
 from ingest_app.cli.options import json_option
 from ingest_app.cli.output import note, print_json, say
-from ingest_app.cli.wording import duration
 
 _CANNOT_SHRINK = "The file does not shrink; `ingest db compact` makes it, once."
 
@@ -19,7 +19,8 @@ _CANNOT_SHRINK = "The file does not shrink; `ingest db compact` makes it, once."
 @click.option(
     "--days",
     type=click.FloatRange(0),
-    help="Those that ended so many days ago.  [default: the setting retention_days]",
+    help="Those that ended so many days ago; 0 for all that have ended."
+    "  [default: the setting retention_days]",
 )
 @click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
 @json_option
@@ -36,7 +37,7 @@ def prune(*, days: float | None, dry_run: bool, as_json: bool) -> None:
         if as_json:
             print_json(counted)
         else:
-            say(f"{counted['ingestion_count']:,} ingestions would be deleted.")
+            say(f"{wording.count(counted['ingestion_count'], 'ingestion')} would be deleted.")
         return
     began = time.monotonic()
     swept = sweep_file(days)
@@ -49,9 +50,8 @@ def prune(*, days: float | None, dry_run: bool, as_json: bool) -> None:
         told |= {"page_count": swept.shrunk.page_count, "seconds": round(seconds, 3)}
         print_json(told)
         return
-    say(
-        f"{swept.pruned.ingestion_count:,} ingestions with {swept.pruned.batch_count:,} batches"
-        f" deleted in {duration(seconds)}."
-    )
+    ingestions = wording.count(swept.pruned.ingestion_count, "ingestion")
+    batches = wording.count(swept.pruned.batch_count, "batch")
+    say(f"{ingestions} with {batches} deleted in {wording.duration(seconds)}.")
     if not swept.can_shrink:
         note(_CANNOT_SHRINK)

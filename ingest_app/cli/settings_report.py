@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest_app.application import check_settings
-from ingest_app.cli.output import say
+from ingest_app.cli.output import note, say
+from ingest_app.environment import unknown_settings
 from ingest_app.processes import bind
 from ingest_app.setting_reference import Section, Setting, reference
 
@@ -30,8 +31,10 @@ of. `ingest settings --check` says beforehand whether it could start.
 
 
 def check() -> None:
-    """Say that the settings can be used (SettingsError)."""
+    """Say that the settings can be used, and which are none (SettingsError)."""
     check_settings()
+    for name in unknown_settings():
+        note(f"{name} is no setting: the service leaves it aside.")
     say(f"The service can start with these settings, at {bind()}.")
 
 

@@ -10,7 +10,9 @@ from ingest_app.cli.options import json_option
 
 
 @click.command(short_help="Prove or refute the promises from the database.")
-@click.argument("database", type=click.Path(path_type=Path), required=False)
+@click.argument(
+    "database", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False
+)
 @click.option("--live", is_flag=True, help="A service runs on it: judge leases by the clock.")
 @json_option
 def verify(*, database: Path | None, live: bool, as_json: bool) -> int:

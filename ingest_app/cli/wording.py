@@ -10,7 +10,9 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
 def duration(seconds: float) -> str:
-    """About how long: the two largest units."""
+    """About how long: the two largest units, or two digits of less than a second."""
+    if round(seconds, 1) < 1:
+        return f"{round(seconds, 3):.2g} s"  # a pace of 0.05 s is not one of 0.1 s
     if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)

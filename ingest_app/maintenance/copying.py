@@ -117,7 +117,7 @@ def our_errors() -> Iterator[None]:
         yield
     except sqlite.driver_error() as error:
         ours = sqlite.translate(error) or DatabaseUnavailable
-        raise ours(f"The database cannot do this now: {error}.") from error
+        raise ours(sqlite.told(error)) from error
 
 
 def _driver_of(connection: Connection) -> Any:

@@ -54,7 +54,10 @@ def verify(database: Database, *, clock: Clock | None = None) -> Report:
     Raises DatabaseError, and MigrationError when the schema is not the one this version reads.
     """
     if not schema_is_current(database):
-        raise MigrationError("The database has the schema of another version, or is not ours.")
+        raise MigrationError(
+            "The database has the schema of another version (ingest db upgrade brings an older one"
+            " to this one's), or is not ours."
+        )
     with database.read() as connection:
         findings = find_contradictions(connection, _present(connection, clock))
         if any(finding.promise == "file" for finding in findings):

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def holder_of_sent_key(text: str | None) -> Identity:
-    """Whoever has the API key that came with the request, None for none that can be read.
+    """Whoever has the API key that came with the request, None for what did not come as one.
 
     Raises KeyRefused, and TooManyAttempts without regard to whether it is valid. What begins as a
     known key is counted with that key, so that one client with a key that was revoked does not lock
@@ -41,7 +41,7 @@ def holder_of_sent_key(text: str | None) -> Identity:
         if match.holder:
             return match.holder
     _count_failure(bucket, token, match)
-    raise KeyRefused
+    raise KeyRefused(is_bearer=text is not None)
 
 
 def place_of(address: str | None) -> str:

@@ -78,6 +78,7 @@ def test_list_for_people_is_a_table_and_says_how_to_begin(run: Run) -> None:
     run("submit", "1")
     assert len(run("list").stdout.splitlines()) == 2
     assert "There may be more" in run("list", "--limit", 1).stderr
+    assert "none like that" in run("list", "--status", "failed").stderr
 
 
 def test_list_tells_when_what_has_ended_did(run: Run, completed: str) -> None:
@@ -153,6 +154,11 @@ def test_argument_that_is_not_utf8_is_one_line_and_status_2(arguments: list[str]
     assert result.stderr == "ingest: '\\udcff' cannot be written in utf-8.\n"
 
 
+def test_address_that_is_none_is_refused_by_both_of_its_names() -> None:
+    result = runner_of(Scripted())("sources", env={"INGEST_URL": "localhost:8000"})
+    assert (result.exit_code, "--url or INGEST_URL: It must be" in result.stderr) == (2, True)
+
+
 def test_service_that_is_not_there_is_one_line_and_status_4() -> None:
     network = Scripted(*[requests.ConnectionError()] * 5)
     result = runner_of(network)("sources")
@@ -181,6 +187,11 @@ def test_records_go_to_standard_output_or_a_file(run: Run, completed: str, tmp_p
     told = values(run("records", completed, "-o", path, "--format", "csv", "--json").stdout)
     assert told == [{"path": str(path), "byte_count": path.stat().st_size}]
     assert path.read_bytes().startswith(b"position,id,")
+    nowhere = run("records", completed, "-o", tmp_path / "no" / "records.csv")
+    assert (nowhere.exit_code, nowhere.stderr) == (
+        2,
+        f"ingest: There is no folder {tmp_path}/no.\n",
+    )
 
 
 def test_records_of_one_outcome(run: Run, failed: str) -> None:

@@ -74,7 +74,11 @@ def test_backup_that_exists_is_replaced_only_by_force(ingest: Any, tmp_path: Pat
     refused = ingest("backup", file)
     assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
     assert ingest("backup", file, "--force").exit_code == 0
-    assert ingest("backup", tmp_path / "no" / "folder").exit_code == 2
+    refused = ingest("backup", tmp_path / "no" / "folder")
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        f"ingest: There is no folder {tmp_path}/no.\n",
+    )
 
 
 def test_restore_asks_on_a_terminal_and_refuses_without(
@@ -111,7 +115,7 @@ def test_restore_tells_where_the_old_one_is_and_what_it_could_not_know(
 def test_prune_counts_deletes_and_tells(ingest: Any) -> None:
     counted = json.loads(ingest("prune", "--days", "1", "--dry-run", "--json").stdout)
     assert counted == {"ingestion_count": 1, "batch_count": 1, "id_count": 1}
-    assert "1 ingestions" in ingest("prune", "--days", "1", "--dry-run").stdout
+    assert "1 ingestion would" in ingest("prune", "--days", "1", "--dry-run").stdout
     told = json.loads(ingest("prune", "--days", "1", "--json").stdout)
     assert (told["ingestion_count"], told["record_count"]) == (1, 1)
     assert "0 ingestions" in ingest("prune", "--days", "1").stdout

@@ -102,6 +102,11 @@ def check_settings(**settings: str) -> Result:
     [
         pytest.param({"max_ids": "0"}, "INGEST_MAX_IDS (max_ids): Must be", id="a value"),
         pytest.param(
+            {"database_url": "/data/ingest.db"},
+            "database_url is not a database address, as sqlite:////",
+            id="a path in place of the address",
+        ),
+        pytest.param(
             {"webhook_url": "http://*.example/x", "webhook_secret": new_secret()},
             "webhook_url: its host is none that can exist.",
             id="a host that cannot be",
@@ -119,6 +124,13 @@ def test_check_refuses_what_the_service_would_refuse_and_makes_nothing(
     assert result.exit_code == 2
     assert result.stderr.startswith(f"ingest: {told}")
     assert not folder.exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_check_names_variables_that_set_nothing() -> None:
+    result = check_settings(intervall="3", interval_seconds="3")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (0, 1)
+    assert result.stderr.startswith("INGEST_INTERVALL is no setting")
 
 
 def test_check_refuses_no_number_of_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

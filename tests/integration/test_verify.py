@@ -134,13 +134,20 @@ def test_command_tells_people_and_programs(queue: Queue, database_path: Path) ->
     assert json.loads(for_programs.output)["sources"][0]["call_count"] == 7
 
 
-@pytest.mark.parametrize("content", [None, b"", b"this is no database" * 100])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(None, "other.db' does not exist", id="none"),
+        pytest.param(b"", "ingest db upgrade", id="empty"),
+        pytest.param(b"this is no database" * 100, "cannot be used: file is not", id="another"),
+    ],
+)
 def test_what_cannot_be_read_is_one_line_and_status_2(
-    tmp_path: Path, content: bytes | None
+    tmp_path: Path, content: bytes | None, why: str
 ) -> None:
     path = tmp_path / "other.db"
     if content is not None:
         path.write_bytes(content)
     result = run(path)
-    assert result.exit_code == 2
+    assert (result.exit_code, why in result.output) == (2, True), result.output
     assert len(result.output.strip().splitlines()) == 1

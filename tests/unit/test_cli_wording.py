@@ -16,7 +16,12 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0, "0.0 s"),
+        (0, "0 s"),
+        pytest.param(0.05, "0.05 s", id="half of what it would be rounded to"),
+        (0.0523, "0.052 s"),
+        pytest.param(0.0004, "0 s", id="no exponent"),
+        (0.25, "0.25 s"),
+        pytest.param(0.98, "1.0 s", id="what would be 0.98 s is a second"),
         (3.24, "3.2 s"),
         pytest.param(59.96, "1 min", id="what would be 60.0 s is a minute"),
         (60, "1 min"),

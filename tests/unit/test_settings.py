@@ -202,7 +202,9 @@ def test_bad_value_is_refused_by_its_name(tmp_path: Path, name: str, value: obje
             "[sources.catalog]\nbatchsize = 5", r"sources\.catalog\.batchsize", id="in a source"
         ),
         pytest.param(
-            "[sources.catalog]\nmax_ids = 5", r"sources\.catalog\.max_ids", id="not a source's own"
+            "[sources.catalog]\nmax_ids = 5",
+            r"\.max_ids: No such setting here; `ingest set",
+            id="not a source's own",
         ),
         pytest.param(
             "[sources.catalog]\nbatch_size = 0", r"sources\.catalog\.batch_size", id="bad value"
@@ -376,7 +378,7 @@ def test_kind_does_not_inherit_what_is_the_services_own(tmp_path: Path) -> None:
         pytest.param("[sources.catalog]\nkind = 5\n", "sources.catalog.kind: There is no kind '5'"),
         pytest.param("[sources.catalog]\nurl = 'x'\n", "sources.catalog.kind: Set it"),
         pytest.param(
-            "[sources.catalog]\nkind = 'simulated'\nurl = 'x'\n", "sources.catalog.url: Unknown"
+            "[sources.catalog]\nkind = 'simulated'\nurl = 'x'\n", "sources.catalog.url: No such"
         ),
         pytest.param("[sources.catalog]\nsimulated_latency_seconds = -1\n", "sources.catalog.sim"),
     ],

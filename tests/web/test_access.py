@@ -104,6 +104,22 @@ def test_what_is_no_valid_key_is_told_so(
     assert answer.headers["WWW-Authenticate"] == challenge
 
 
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        pytest.param("{}", "not of the form Bearer", id="the key alone"),
+        pytest.param("Basic {}", "not of the form Bearer", id="another scheme"),
+        pytest.param("Bearer {}x", "not known here", id="another key"),
+    ],
+)
+def test_key_that_was_not_sent_as_one_is_not_called_unknown(
+    app: Flask, client: FlaskClient, form: str, told: str
+) -> None:
+    key = key_for(app, Role.READER)["Authorization"].removeprefix("Bearer ")
+    answer = client.get("/sources", headers={"Authorization": form.format(key)})
+    assert told in check_problem(answer, 401)["detail"]
+
+
 def test_key_may_come_in_any_case_of_its_scheme(app: Flask, client: FlaskClient) -> None:
     bearer = key_for(app, Role.READER)["Authorization"]
     answer = client.get("/sources", headers={"Authorization": bearer.replace("Bearer", "bearer")})
