@@ -230,6 +230,14 @@ class Service:
         """Send a signal to all processes at once, as a terminal does on Ctrl-C."""
         os.killpg(self.process.pid, number)
 
+    def has_exited(self, *, within_seconds: float) -> bool:
+        """True when the first process ends within so many seconds."""
+        try:
+            self.process.wait(within_seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def wait_for_exit(self) -> int:
         """The exit code, when the first process has ended."""
         return self.process.wait(2 * ROOM_SECONDS)
