@@ -24,7 +24,7 @@ class FileGuard:
         self._known = self._known or self._present()
 
     def check(self, *_: object) -> None:
-        """Raise DatabaseUnavailable when another file is there than the one that was opened."""
+        """Raise DatabaseUnavailable unless the file that was opened is still there."""
         if self._known is not None and self._known != self._present():
             raise DatabaseUnavailable(
                 f"The file {self._path} was deleted or replaced under the service; restart it."
@@ -35,4 +35,8 @@ class FileGuard:
             found = self._path.stat()
         except FileNotFoundError:  # or an address that is no plain path
             return None
+        except OSError as error:  # a folder on the way is closed, or its disk does not answer
+            raise DatabaseUnavailable(
+                f"The file {self._path} cannot be reached: {error.strerror}."
+            ) from error
         return found.st_dev, found.st_ino

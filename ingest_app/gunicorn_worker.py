@@ -118,7 +118,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             # At the very moment it came, its connection was shut: a body would not come any more.
             self._refuse_late(conn)
             return False
-        return super().handle_request(req, conn)
+        stays_open = super().handle_request(req, conn)
+        req.is_answered = True
+        return stays_open
 
     def handle_http2(self, conn: Any) -> Any:
         """Serve all requests of a connection, where gunicorn was told to speak HTTP/2."""
@@ -132,6 +134,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         REQUEST_ID.set(request_id or new_request_id())
         page = _Page()
         super().handle_error(req, page, addr, exc)
+        if getattr(req, "is_answered", False):
+            # The rest of its body is wrong; another answer would be taken for the next request's.
+            REQUEST_ID.set(None)
+            return
         instance = req.path if req is not None else ""
         self._answer(client, page.status, self._detail(page.status, exc), instance)
 

@@ -28,7 +28,7 @@ _Process = Callable[[Any], Any] | None
 def fetch_all(connection: Connection, statement: Executable, values: Values) -> list[Row]:
     """The rows of a statement that returns some."""
     prepared = _prepare(connection, statement, values)
-    return prepared.rows(prepared.run(connection, values).fetchall())
+    return prepared.rows(_fetch(connection, prepared.sql, prepared.run(connection, values)))
 
 
 def fetch_first(connection: Connection, statement: Executable, values: Values) -> Row | None:
@@ -67,7 +67,7 @@ def run_plainly(connection: Connection, sql: str) -> None:
 
 def run_to_end(connection: Connection, sql: str) -> None:
     """The same for one that goes on with every row that is fetched."""
-    _execute(connection, sql, ()).fetchall()
+    _fetch(connection, sql, _execute(connection, sql, ()))
 
 
 class _Prepared:
@@ -75,7 +75,7 @@ class _Prepared:
 
     def __init__(self, compiled: SQLCompiler, columns: Sequence[Mapping[str, Any]]) -> None:
         dialect = compiled.dialect
-        self._sql = compiled.string
+        self.sql = compiled.string
         self._constants = {
             name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required
         }
@@ -89,10 +89,10 @@ class _Prepared:
         self._row: Any = namedtuple("_row", names, rename=True)  # type: ignore[misc]
 
     def run(self, connection: Connection, values: Values) -> Any:
-        return _execute(connection, self._sql, self._bind(values))
+        return _execute(connection, self.sql, self._bind(values))
 
     def run_each(self, connection: Connection, values: Sequence[Values]) -> None:
-        _execute(connection, self._sql, [self._bind(each) for each in values], many=True)
+        _execute(connection, self.sql, [self._bind(each) for each in values], many=True)
 
     def _bind(self, values: Values) -> Sequence[Any]:
         given = {**self._constants, **values}
@@ -153,7 +153,18 @@ def _execute(connection: Connection, sql: str, bound: Sequence[Any], *, many: bo
         else:
             cursor.execute(sql, bound)
     except connection.dialect.loaded_dbapi.Error as error:
-        raise DBAPIError.instance(
-            sql, None, error, connection.dialect.loaded_dbapi.Error, hide_parameters=True
-        ) from error
+        raise _as_sqlalchemy_has_it(connection, sql, error) from error
     return cursor
+
+
+def _fetch(connection: Connection, sql: str, cursor: Any) -> list[Any]:
+    try:
+        found: list[Any] = cursor.fetchall()
+    except connection.dialect.loaded_dbapi.Error as error:  # only the first row was made before
+        raise _as_sqlalchemy_has_it(connection, sql, error) from error
+    return found
+
+
+def _as_sqlalchemy_has_it(connection: Connection, sql: str, error: Exception) -> Exception:
+    kind = connection.dialect.loaded_dbapi.Error
+    return DBAPIError.instance(sql, None, error, kind, hide_parameters=True)

@@ -73,6 +73,11 @@ REFUSED: dict[str, tuple[bytes, bytes]] = {
     ),
     "no request": (NOTHING, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),  # TLS begins so
 }
+BROKEN_AFTER_ITS_ANSWER = (
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n"
+)
+"""The application does not read its body, so it is answered before that is looked at."""
+
 _OURS = Path(ingest_app.__file__).parent
 FOLDERS = {
     "/ui/static/": _OURS / "dashboard" / "static",
@@ -134,6 +139,7 @@ def test_what_strangers_send_is_refused_and_the_service_goes_on(tmp_path: Path) 
             answer = exchange(address, get(path))
             assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400")), (path, answer)
             assert b"Set-Cookie" not in answer.partition(b"\r\n\r\n")[0], path
+        assert exchange(address, BROKEN_AFTER_ITS_ANSWER).count(b"HTTP/1.1 ") == 1
         service.ingest([1])
         service.wait_until_all_ended()
         assert "Traceback" not in service.log

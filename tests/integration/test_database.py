@@ -258,6 +258,22 @@ def test_file_that_cannot_be_used_is_found_out_at_the_start(
         migrate(database)
 
 
+def test_file_that_cannot_be_reached_any_more_is_database_unavailable(
+    tmp_path: Path, database_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(database_path)
+    with opened(link) as database:
+        assert is_open(database)
+        link.unlink()
+        link.symlink_to(link)  # as root, whom no closed folder stops
+        with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+            is_open(database)
+        link.unlink()
+        link.symlink_to(database_path)
+        assert is_open(database)
+
+
 def test_read_only_file_can_be_read(database_path: Path, queue: Queue) -> None:
     queue.submit()
     with opened(read_only(database_path)) as database:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ingest_app.column_types import UTCDateTime
 from ingest_app.prepared import (
@@ -133,3 +133,12 @@ def test_fault_is_raised_as_sqlalchemy_raises_it(connection: Connection) -> None
     with pytest.raises(IntegrityError) as raised:
         change(connection, ADD, {"name": None})
     assert "things.name" in str(raised.value.orig)
+
+
+def test_fault_after_the_first_row_is_raised_as_sqlalchemy_raises_it(
+    connection: Connection,
+) -> None:
+    change_each(connection, ADD, [{"name": "[1]"}, {"name": "no JSON"}])
+    lengths = select(func.json_array_length(THINGS.c.name)).order_by(THINGS.c.id)
+    with pytest.raises(DBAPIError, match="malformed JSON"):
+        fetch_all(connection, lengths, {})

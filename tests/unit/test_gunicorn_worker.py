@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from gunicorn.config import Config
-from gunicorn.http.errors import InvalidChunkExtension, InvalidRequestLine
+from gunicorn.http.errors import InvalidChunkExtension, InvalidChunkSize, InvalidRequestLine
 from gunicorn.workers.gthread import ThreadWorker
 
 from ingest_app.events import REQUEST_ID
@@ -19,6 +19,14 @@ from tests.support.raw_requests import RawAnswer, read_answer, read_to_end
 
 ADDRESS = ("192.0.2.7", 5)
 NOW = 100.0
+REQUEST: Mapping[str, Any] = {
+    "path": "/status/%20x",
+    "uri": "/status/%20x?a",
+    "headers": [],
+    "query": "a",
+    "version": (1, 1),
+}
+"""What gunicorn reads of a request that it logs."""
 
 
 @pytest.fixture
@@ -127,13 +135,26 @@ def test_fault_says_nothing_of_the_exception_and_has_the_id_of_its_request(
     worker: Worker, ours: socket.socket, theirs: socket.socket
 ) -> None:
     REQUEST_ID.set("of-the-request")
-    request = Mock(path="/status/%20x", uri="/status/%20x?a", headers=[], query="a", version=(1, 1))
+    request = Mock(**REQUEST, is_answered=False)
     worker.handle_error(request, ours, ADDRESS, RuntimeError("secret"))
     answer = answered(ours, theirs)
     problem = answer.problem()
     assert b"secret" not in answer.body
     assert (problem["status"], problem["instance"]) == (500, "/status/%20x")
     assert problem["request_id"] == answer.headers["X-Request-ID"] == "of-the-request"
+    assert REQUEST_ID.get() is None
+
+
+def test_request_is_answered_once_whatever_is_wrong_with_the_rest_of_its_body(
+    worker: Worker, connection: Mock, theirs: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ThreadWorker, "handle_request", Mock(return_value=True))
+    request = Mock(**REQUEST)
+    worker.handle_request(request, connection)
+    worker.handle_error(request, connection.sock, ADDRESS, InvalidChunkSize(b"zz"))
+    connection.sock.shutdown(socket.SHUT_WR)
+    assert read_to_end(theirs) == b""
+    assert worker.log.warning.called
     assert REQUEST_ID.get() is None
 
 
