@@ -43,11 +43,12 @@ def attempts(database: Path) -> list[int]:
 
 
 def outcomes(database: Path) -> dict[str | None, int]:
-    """How many calls ended in what way.
+    """How many dispatches ended in what way, those too that failed before their call.
 
-    A dispatch that was late for its slot on a busy machine and was handed back is none.
+    Without those that were handed back before it, as happens where a busy machine is late for a
+    slot.
     """
-    sql = "SELECT outcome FROM dispatches WHERE dispatched_at IS NOT NULL"
+    sql = "SELECT outcome FROM dispatches WHERE outcome <> 'released' OR dispatched_at IS NOT NULL"
     return dict(Counter(outcome for (outcome,) in _rows(database, sql)))
 
 
