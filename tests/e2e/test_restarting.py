@@ -15,7 +15,7 @@ QUICK_LEASE = {"lease_seconds": 2}
 """Long enough for a heartbeat that is late on a slow machine; there are three in a lease."""
 
 
-@pytest.mark.e2e
+@pytest.mark.faults
 def test_reload_in_the_middle_of_work_loses_and_doubles_nothing(tmp_path: Path) -> None:
     # Work for longer than a reload takes, so that it comes in the middle.
     settings = {"interval_seconds": 0.5, "simulated_latency_seconds": 0.8}
@@ -47,7 +47,7 @@ def test_reload_of_several_workers_several_times_loses_and_doubles_nothing(tmp_p
     assert ledger.violations() == []
 
 
-@pytest.mark.e2e
+@pytest.mark.faults
 def test_only_what_a_killed_worker_had_in_flight_is_called_again(tmp_path: Path) -> None:
     two_workers = gunicorn("--workers", "2", "--preload")
     # A call that is still under way when its worker is killed, and a lease that only death ends.

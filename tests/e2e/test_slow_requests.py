@@ -83,6 +83,7 @@ def test_half_heads_hold_threads_for_their_time_only(tmp_path: Path) -> None:
         assert service.log.count("head_timed_out address=127.0.0.1") == 2 * THREAD_COUNT
 
 
+@pytest.mark.faults
 def test_half_heads_hold_threads_of_the_plain_worker_for_ever(tmp_path: Path) -> None:
     with served(tmp_path, PLAIN) as service, ExitStack() as stack:
         trickling = one_for_each_thread(stack, service)
@@ -118,6 +119,7 @@ def test_only_the_head_has_to_be_quick(tmp_path: Path) -> None:
         assert read_answer(read_to_end(idle)).status == 200
 
 
+@pytest.mark.faults
 def test_stop_does_not_wait_for_half_heads(tmp_path: Path) -> None:
     with served(tmp_path, IMPATIENT) as service, ExitStack() as stack:
         one_for_each_thread(stack, service)
@@ -146,6 +148,7 @@ def served_over_tls(folder: Path) -> Iterator[tuple[ssl.SSLContext, int]]:
         service.kill()
 
 
+@pytest.mark.faults
 def test_over_tls_everything_has_to_come_in_time_and_is_answered_in_secret(tmp_path: Path) -> None:
     with served_over_tls(tmp_path) as (client, port), ExitStack() as stack:
 
@@ -185,6 +188,7 @@ def test_client_that_does_not_close_holds_up_nobody(tmp_path: Path) -> None:
     assert seconds_with_clients_that_do_not_close(tmp_path, OURS) < 6
 
 
+@pytest.mark.faults
 def test_clients_that_do_not_close_hold_up_the_plain_worker(tmp_path: Path) -> None:
     # Two seconds for each but the last.
     assert seconds_with_clients_that_do_not_close(tmp_path, PLAIN) > 8

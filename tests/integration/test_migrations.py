@@ -143,10 +143,12 @@ def test_empty_file_is_brought_to_the_newest_schema(empty: Database) -> None:
 
 
 def test_migrating_waits_for_who_is_at_the_file(
-    empty: Database, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # SQLite does not wait here by itself: the first attempts fail at once.
-    with opened(empty.engine.url.database) as another, another.engine.connect() as holder:
+    # Longer than SQLite waits by itself.
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    path = tmp_path / "empty.db"
+    with opened(path) as empty, opened(path) as another, another.engine.connect() as holder:
         driver = holder.connection.driver_connection
         driver.execute("BEGIN IMMEDIATE")
         waits: list[float] = []
@@ -158,8 +160,8 @@ def test_migrating_waits_for_who_is_at_the_file(
 
         monkeypatch.setattr("ingest_app.migrating.time.sleep", let_go_at_the_third)
         migrate(empty)
-    assert len(waits) == 3
-    assert schema_is_current(empty)
+        assert len(waits) == 3
+        assert schema_is_current(empty)
 
 
 def test_second_start_changes_nothing(queue: Queue) -> None:
