@@ -99,6 +99,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         super().notify()
         self._heads.cut_off(time.monotonic())
 
+    def handle_quit(self, sig: Any, frame: Any) -> None:
+        """Stop at once, which Ctrl-C asks for and the arbiter with it: two signals for one stop."""
+        # Past the class between, which waits for a lock of the thread pool's: what was interrupted,
+        # also by the first of the two, may hold it, and would never go on.
+        super(ThreadWorker, self).handle_quit(sig, frame)
+
     def handle(self, conn: Any) -> Any:
         """Answer one request; gunicorn calls this once there is something to read."""
         self._heads.expect(conn, until=time.monotonic() + self.head_seconds)

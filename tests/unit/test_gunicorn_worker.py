@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import Mock
 
@@ -15,6 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from ingest_app.events import REQUEST_ID
 from ingest_app.gunicorn_worker import Heads, Worker
+from tests.support.fetching import TIMEOUT_SECONDS
 from tests.support.raw_requests import RawAnswer, read_answer, read_to_end
 
 ADDRESS = ("192.0.2.7", 5)
@@ -183,3 +186,12 @@ def test_client_that_is_gone_is_not_answered(worker: Worker, ours: socket.socket
     ours.close()
     worker.handle_error(None, ours, ADDRESS, InvalidRequestLine("x"))
     assert REQUEST_ID.get() is None
+
+
+def test_stop_at_once_waits_for_no_lock_that_interrupted_code_may_hold(worker: Worker) -> None:
+    worker.tpool = worker.get_thread_pool()
+    # In another thread, so that waiting for ever shows.
+    with ThreadPoolExecutor(1) as main, worker.tpool._shutdown_lock:
+        stop = main.submit(worker.handle_quit, signal.SIGQUIT, None)
+        with pytest.raises(SystemExit):
+            stop.result(TIMEOUT_SECONDS)
