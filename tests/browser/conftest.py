@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
 from ingest_app import create_app
 from ingest_app.runtime import runtime_of
@@ -90,7 +91,14 @@ def idle_address(tmp_path: Path) -> Iterator[str]:
 def idle(folder: Path, *, port: int = 0) -> Iterator[str]:
     """Serve the application on this or a free port; nothing dispatches."""
     app = create_app({"instance_path": str(folder), "dispatch": False})
-    server = make_server("127.0.0.1", port, app, threaded=True)
+
+    def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
+        # Whole, and its file closed: the server leaves that open where a browser hangs up.
+        parts, status, headers = run_wsgi_app(app, environ, buffered=True)
+        start_response(status, list(headers))
+        return parts
+
+    server = make_server("127.0.0.1", port, answer, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
